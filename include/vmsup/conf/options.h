@@ -1,0 +1,59 @@
+/*
+ * The options of `vmsup run`, as data, and their parser.
+ */
+#ifndef VMSUP_CONF_OPTIONS_H
+#define VMSUP_CONF_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmsup/core/range.h"
+
+enum vms_mode {
+	VMS_MODE_SUPERVISE, /* memory calls are intercepted and decided */
+	VMS_MODE_FENCE, /* only the exec family is intercepted */
+};
+
+enum vms_place_how {
+	VMS_PLACE_AUTO, /* let the kernel place where it will do what was decided */
+	VMS_PLACE_REMOTE, /* carry out every placement by a remote call */
+};
+
+enum vms_aslr {
+	VMS_ASLR_RANDOM, /* a fresh seed a run */
+	VMS_ASLR_SEED, /* repeatable */
+	VMS_ASLR_OFF, /* lowest or highest fixed addresses */
+};
+
+/** Everything `vmsup run` was told. Strings are borrowed from argv. */
+struct vms_run_options {
+	struct vms_range range; /* valid when has_range */
+	bool has_range; /* false: the whole user address space, no confinement */
+	enum vms_mode mode;
+	enum vms_place_how place;
+	enum vms_aslr aslr;
+	uint64_t seed; /* with VMS_ASLR_SEED */
+	bool audit;
+	bool stats;
+	const char *stats_file; /* NULL: stderr */
+	bool trace;
+	const char *trace_file; /* NULL: stderr */
+	bool signal_guard; /* default true */
+	char **argv; /* program and its arguments, NULL-terminated; at least one */
+};
+
+enum vms_options_verdict {
+	VMS_OPTIONS_RUN,
+	VMS_OPTIONS_HELP, /* --help was asked for */
+};
+
+/**
+ * Parse the words after `vmsup run` (@argv[0] is "run"). Options end at the first word that is not
+ * one, or at "--".
+ * Returns 0 with *ret_verdict and, for VMS_OPTIONS_RUN, *ret_options; or -EINVAL with a sentence in @err.
+ * Only the text is checked here; what depends on the machine or the program is checked when it starts.
+ */
+VMS_MUST_CHECK int vms_options_parse(int argc, char **argv, struct vms_run_options *ret_options,
+				     enum vms_options_verdict *ret_verdict, struct vms_err *err);
+
+#endif

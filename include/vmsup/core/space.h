@@ -1,0 +1,52 @@
+/*
+ * One address space (one mm) as the supervisor knows it: the range it lives in, its VMA tree, its
+ * program break and the rule by which its kernel places mappings.
+ */
+#ifndef VMSUP_CORE_SPACE_H
+#define VMSUP_CORE_SPACE_H
+
+#include "vmsup/core/brk.h"
+#include "vmsup/core/tree.h"
+
+/** What the running kernel does when it chooses an address; learned at start-up, see host/rules. */
+struct vms_place_rules {
+	vms_addr_t mmap_min_addr; /* bytes */
+	vms_addr_t guard; /* stack_guard_gap, bytes */
+	bool thp_anon_multiple; /* anonymous lengths that are multiples of 2 MiB are aligned (6.7 on) */
+	bool thp_anon_any; /* all anonymous lengths of 2 MiB and more are (6.7 to 6.12) */
+};
+
+struct vms_space {
+	struct vms_range range; /* where mappings may be; the whole user address space without confinement */
+	struct vms_range user; /* [0, end of user addresses) */
+	bool confined; /* a fence keeps the kernel inside range */
+	bool legacy_layout; /* the kernel searches bottom-up (ADDR_COMPAT_LAYOUT): never certain */
+	bool remote_only; /* every placement by a remote call */
+	vms_addr_t ceiling; /* top of the kernel's top-down search (mm->mmap_base); 0: not known yet */
+	struct vms_place_rules rules;
+	struct vms_tree tree;
+	struct vms_brk brk;
+	size_t max_vmas; /* the most VMAs seen */
+};
+
+/** Set up an empty space. */
+void vms_space_init(struct vms_space *space, const struct vms_range *range, const struct vms_range *user,
+		    const struct vms_place_rules *rules);
+void vms_space_done(struct vms_space *space);
+
+/**
+ * True when the tree and @seen, the kernel's @nr VMAs that overlap @range, agree page by page inside @range on:
+ * mapped, prot, shared or private, file and offset. A grows-down VMA may have grown since the tree was told.
+ */
+bool vms_space_agrees(const struct vms_space *space, const struct vms_range *range,
+		      const struct vms_vma *seen, size_t nr);
+
+/**
+ * Make the tree equal to @seen inside @range. Attributes that the kernel did not tell (noreserve, kind, may...)
+ * stay where the mapping is still the same one; elsewhere they come from @seen.
+ * 0 or -ENOMEM; after -ENOMEM the tree holds a part of the change and must be re-read.
+ */
+VMS_MUST_CHECK int vms_space_adopt(struct vms_space *space, const struct vms_range *range,
+				   const struct vms_vma *seen, size_t nr);
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * What this machine's kernel does; learned once at start-up, by trying, not by version numbers.
+ */
+#ifndef VMSUP_HOST_MACHINE_H
+#define VMSUP_HOST_MACHINE_H
+
+#include <stdbool.h>
+
+#include "vmsup/core/space.h"
+
+struct vms_machine {
+	struct vms_range user; /* [0, end of user addresses) */
+	struct vms_place_rules rules;
+	bool has_mseal; /* Linux 6.10 */
+	/* Below this the kernel's top-down search always starts above: mm->mmap_base is never lower. */
+	vms_addr_t lowest_mmap_base;
+};
+
+/** Learn. Maps and unmaps a few pages of the calling process. */
+void vms_machine_learn(struct vms_machine *ret_machine);
+
+#endif

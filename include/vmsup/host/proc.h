@@ -1,0 +1,46 @@
+/*
+ * What /proc and its kin say about a task.
+ */
+#ifndef VMSUP_HOST_PROC_H
+#define VMSUP_HOST_PROC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "vmsup/base/addr.h"
+#include "vmsup/base/err.h"
+
+struct vms_proc_status {
+	pid_t tgid;
+	pid_t ppid;
+	pid_t tracer; /* 0: nobody */
+	unsigned int threads;
+	uint64_t cap_eff;
+	char comm[32];
+};
+
+/** Parse /proc/@tid/status. 0, -ESRCH. */
+VMS_MUST_CHECK int vms_proc_status(pid_t tid, struct vms_proc_status *ret);
+
+/** The fields of /proc/PID/stat that PR_SET_MM_MAP wants back. */
+struct vms_proc_mm {
+	vms_addr_t start_code, end_code, start_stack;
+	vms_addr_t start_data, end_data, start_brk;
+	vms_addr_t arg_start, arg_end, env_start, env_end;
+};
+
+/** 0, -ESRCH, or -EACCES when the kernel hides the addresses from us. */
+VMS_MUST_CHECK int vms_proc_mm(pid_t pid, struct vms_proc_mm *ret);
+
+/** A pidfd of the process @pid (O_CLOEXEC), or -errno. */
+VMS_MUST_CHECK int vms_proc_pidfd(pid_t pid);
+/** A copy of @pidfd's descriptor @fd in this process (O_CLOEXEC), or -errno. */
+VMS_MUST_CHECK int vms_proc_getfd(int pidfd, int fd);
+/** True when both have the same mm. False also when it cannot be told. */
+bool vms_proc_same_mm(pid_t a, pid_t b);
+
+/** Call @fn for each thread of @pid that is listed now. 0 or -errno (of opening, or the first from @fn). */
+VMS_MUST_CHECK int vms_proc_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg);
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * Relocation: move the image that execve has loaded into the range, fence the rest, and let the program start.
+ *
+ * The kernel loads; we move. At the exec stop nothing of the image has run, so nothing but the stack and the auxiliary
+ * vector holds an address of it. Stages, one ptrace stop each:
+ *
+ *	exec stop -> step out of execve -> map a scratch page -> run the blob in it -> unmap it -> start
+ *
+ * All signals but SIGSTOP and SIGKILL wait until the program starts.
+ */
+#ifndef VMSUP_HOST_RELOC_H
+#define VMSUP_HOST_RELOC_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include "vmsup/core/cookie.h"
+#include "vmsup/core/layout.h"
+#include "vmsup/host/image.h"
+
+/** What holds for every exec of a tree. */
+struct vms_reloc_conf {
+	struct vms_range range; /* where the image goes */
+	struct vms_range user; /* all user addresses */
+	vms_addr_t mmap_min_addr;
+	bool fence; /* lay the fence over everything outside range */
+	bool seal; /* and seal it: mseal(2) is there */
+	bool fence_page_zero; /* also below mmap_min_addr, where the child may map there */
+	bool randomize;
+	struct vms_cookie cookie;
+};
+
+enum vms_reloc_stage {
+	VMS_RELOC_STEP_OUT,
+	VMS_RELOC_MAP,
+	VMS_RELOC_BLOB,
+	VMS_RELOC_UNMAP,
+	VMS_RELOC_DONE,
+};
+
+struct vms_reloc {
+	pid_t pid;
+	enum vms_reloc_stage stage;
+	const struct vms_reloc_conf *conf; /* borrowed */
+	struct vms_image image;
+	struct vms_layout layout;
+	vms_addr_t new_start[VMS_NR_PARTS];
+	vms_addr_t scratch; /* address of the scratch pages */
+	vms_addr_t scratch_size;
+	vms_addr_t syscall_ip; /* of a system call instruction: in the vdso, or poked in */
+	long poked; /* the word that was there before */
+	bool has_poked;
+	struct user_regs_struct regs; /* as execve left them */
+	uint64_t sigmask;
+	struct vms_err err; /* the sentence, once a function has failed */
+};
+
+/**
+ * Begin at the exec stop of @pid. @stack_limit: its RLIMIT_STACK in bytes. @seed: for this image's layout.
+ * 0, or a negative errno: the process must then be killed, and reloc->err says why. vms_reloc_done in any case.
+ */
+VMS_MUST_CHECK int vms_reloc_begin(struct vms_reloc *reloc, pid_t pid, const struct vms_reloc_conf *conf,
+				   vms_addr_t stack_limit, uint64_t seed);
+/** Take a stop. 1: everything is in its place; 0: more stops follow; negative errno: as vms_reloc_begin, -ESRCH: gone. */
+VMS_MUST_CHECK int vms_reloc_stop(struct vms_reloc *reloc, int status);
+/** When DONE: let the program start, untraced. */
+VMS_MUST_CHECK int vms_reloc_finish(struct vms_reloc *reloc);
+/** Where the part that held @addr before holds it now; @addr itself when it was in none. */
+vms_addr_t vms_reloc_moved(const struct vms_reloc *reloc, vms_addr_t addr);
+void vms_reloc_done(struct vms_reloc *reloc);
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * A remote call: a thread that waits in its notification is made to run another system call in place of its own, and
+ * gets that result.
+ *
+ * Order, all of it needed: begin (seize, interrupt), then the notification is answered, then the thread stops at the end
+ * of its call, before any signal is delivered. From there every stop goes to vms_remote_stop until it says DONE.
+ */
+#ifndef VMSUP_HOST_REMOTE_H
+#define VMSUP_HOST_REMOTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include "vmsup/base/addr.h"
+#include "vmsup/base/err.h"
+
+enum vms_remote_stage {
+	VMS_REMOTE_WAITING, /* for the stop at the end of the notified call */
+	VMS_REMOTE_STEPPING, /* the call runs */
+	VMS_REMOTE_DONE, /* stopped; result is there */
+};
+
+struct vms_remote {
+	pid_t tid;
+	enum vms_remote_stage stage;
+	bool was_seized; /* by us, for other reasons: stays seized afterwards */
+	vms_addr_t ip; /* behind the system call instruction of the notified call */
+	int nr;
+	uint64_t args[6];
+	int64_t result; /* value or -errno; valid when DONE */
+	uint64_t sigmask; /* the thread's own */
+	struct user_regs_struct regs; /* the thread's own */
+};
+
+/**
+ * Begin: @ip as the notification gave it; @args must carry the cookie. 0, -EPERM (somebody else traces it), -ESRCH.
+ * After 0 the caller answers the notification (with any value) and waits for stops of @tid.
+ */
+VMS_MUST_CHECK int vms_remote_begin(struct vms_remote *remote, pid_t tid, bool was_seized, vms_addr_t ip, int nr,
+				    const uint64_t args[6]);
+/** Take a stop. 1: done; 0: more stops follow; negative errno: it is gone, or was not where it should be. */
+VMS_MUST_CHECK int vms_remote_stop(struct vms_remote *remote, int status);
+/** When DONE: run the same call again with other arguments. */
+VMS_MUST_CHECK int vms_remote_again(struct vms_remote *remote, const uint64_t args[6]);
+/** When DONE: give the thread its registers, mask and @value as the result of its call, and let it go. */
+VMS_MUST_CHECK int vms_remote_finish(struct vms_remote *remote, int64_t value);
+/** Let the thread go after vms_remote_stop failed: it gets -ENOMEM from its call. */
+void vms_remote_abandon(struct vms_remote *remote);
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * Start the first child of a tree: fork, load the filter, hand the listener back, exec.
+ */
+#ifndef VMSUP_HOST_SPAWN_H
+#define VMSUP_HOST_SPAWN_H
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <linux/filter.h>
+
+#include "vmsup/base/err.h"
+
+struct vms_spawn_req {
+	char *const *argv; /* program (looked up in PATH) and arguments */
+	/* Loads the filter in the child: the listener's descriptor or -errno. System calls only. */
+	int (*load)(const void *arg);
+	const void *load_arg;
+	const struct rlimit *address_space; /* RLIMIT_AS for the child; NULL: as it is */
+};
+
+struct vms_spawn {
+	pid_t pid;
+	int listener; /* owned */
+	int report; /* owned; readable when exec has failed (an int errno) or succeeded (end of file) */
+};
+
+/**
+ * Fork and wait until the filter is loaded. The child then calls exec, which is notified: the caller must serve the
+ * listener. Call before anything of the caller's descriptors, signals or process group has changed: the child
+ * inherits all of it.
+ * 0, or a negative errno with a sentence in @err, and no child is left.
+ */
+VMS_MUST_CHECK int vms_spawn(const struct vms_spawn_req *req, struct vms_spawn *ret_spawn, struct vms_err *err);
+
+#endif

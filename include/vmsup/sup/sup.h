@@ -1,0 +1,169 @@
+/*
+ * The supervisor's own state, and what the files of this layer offer each other. Private to the layer.
+ */
+#ifndef VMSUP_SUP_SUP_H
+#define VMSUP_SUP_SUP_H
+
+#include <stdio.h>
+#include <sys/types.h>
+
+#include <uthash.h>
+
+#include "vmsup/base/log.h"
+#include "vmsup/conf/options.h"
+#include "vmsup/core/decide.h"
+#include "vmsup/core/settle.h"
+#include "vmsup/host/machine.h"
+#include "vmsup/host/reloc.h"
+#include "vmsup/host/remote.h"
+#include "vmsup/sup/loop.h"
+#include "vmsup/sup/supervisor.h"
+#include "vmsup/task/task.h"
+#include "vmsup/trap/filter.h"
+#include "vmsup/trap/listener.h"
+
+struct vms_stats {
+	unsigned long long notifications, by_call[VMS_NR_CALLS];
+	unsigned long long continued, remote, refused, replied, held, stale;
+	unsigned long long mispredicted, retried, audits, divergences;
+	unsigned long long execs, signal_repairs;
+};
+
+/** What a seized task is stopped for. */
+enum vms_job {
+	VMS_JOB_NONE, /* guarded only */
+	VMS_JOB_REMOTE, /* a remote call */
+	VMS_JOB_EXEC_WAIT, /* execve has been let go */
+	VMS_JOB_RELOC, /* its image is being moved */
+};
+
+struct vms_tracee {
+	pid_t tid;
+	bool guarded; /* seized by the signal guard, stays so after a job */
+	enum vms_job job;
+	struct vms_remote remote; /* VMS_JOB_REMOTE */
+	struct vms_reloc reloc; /* VMS_JOB_RELOC */
+	struct vms_trap trap; /* the call that the job carries out */
+	struct vms_req req;
+	struct vms_facts facts;
+	struct vms_plan plan;
+	unsigned int tries;
+	long long began; /* ns */
+	UT_hash_handle hh;
+};
+
+/** A call that waits until another thread's is settled. */
+struct vms_held {
+	struct vms_trap trap;
+	long long since; /* ns */
+	struct vms_held *prev, *next;
+};
+
+struct vms_sup {
+	struct vms_run_options options;
+	struct vms_machine machine;
+	struct vms_range range; /* options.range, or all user addresses */
+	struct vms_cookie cookie;
+	struct vms_reloc_conf reloc_conf;
+	bool moves_images; /* every exec is relocated */
+	vms_addr_t fence_size; /* bytes of address space that the fence takes in each process */
+	uint64_t seed;
+
+	struct vms_loop *loop;
+	struct vms_listener listener;
+	struct vms_tasks tasks;
+	struct vms_tracee *tracees; /* by tid; owned */
+	struct vms_held *held; /* owned list */
+	size_t nr_held;
+	struct vms_vma_list seen_range, seen_from, seen_all; /* reused buffers */
+
+	pid_t main_pid;
+	bool main_started; /* its first exec is through */
+	bool main_exited;
+	int front_fd, report_fd, signal_fd, hold_timer; /* owned; -1: not open */
+	struct vms_watch *front_watch, *report_watch, *signal_watch, *listener_watch, *hold_watch;
+	bool hold_armed;
+	long long retried_since; /* ns; since when the call being stepped is held, 0: it is not */
+
+	struct vms_stats stats;
+	struct vms_log_budget exec_log, guard_log, audit_log, task_log;
+	FILE *trace; /* owned unless it is stderr */
+	FILE *stats_file; /* owned unless it is stderr */
+};
+
+/* clock.c */
+long long vms_now_ns(void);
+
+/* step.c: one blocked call from the kernel's queue to its answer */
+void vms_step(struct vms_sup *sup, const struct vms_trap *trap);
+/** Answer with what @plan says (not for VMS_REMOTE), count and trace it. True when the answer was taken. */
+bool vms_step_answer(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req,
+		     const struct vms_plan *plan, long long began);
+
+/* flight.c: calls in flight, and how they are settled */
+void vms_flight_settle(struct vms_sup *sup, struct vms_thread *thread);
+/** Settle what other threads of the mm have visibly done; collect the plans of the rest in @busy. */
+size_t vms_flight_probe(struct vms_sup *sup, struct vms_thread *self, const struct vms_plan **busy, size_t cap);
+/** Settle every call of @mm that visibly happened, and re-read the mm when it must be. */
+void vms_flight_refresh(struct vms_sup *sup, struct vms_mm *mm);
+void vms_flight_reread(struct vms_sup *sup, struct vms_mm *mm);
+
+/* hold.c: calls that wait for others; never longer than a few milliseconds */
+/** Take @trap in; false when it must not wait (any longer). */
+bool vms_hold(struct vms_sup *sup, const struct vms_trap *trap);
+int vms_hold_start(struct vms_sup *sup);
+void vms_hold_done(struct vms_sup *sup);
+
+/* audit.c */
+void vms_audit(struct vms_sup *sup, struct vms_process *process, const char *after);
+
+/* tracee.c: seized tasks */
+struct vms_tracee *vms_tracee_find(struct vms_sup *sup, pid_t tid);
+/** The record of @tid, made when there is none. NULL: out of memory. */
+struct vms_tracee *vms_tracee_get(struct vms_sup *sup, pid_t tid);
+void vms_tracee_drop(struct vms_sup *sup, struct vms_tracee *tracee);
+/** The job is over: forget the tracee unless the guard keeps it. */
+void vms_tracee_end_job(struct vms_sup *sup, struct vms_tracee *tracee);
+
+/* remote.c */
+void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
+		     const struct vms_req *req, const struct vms_facts *facts, const struct vms_plan *plan,
+		     long long began);
+void vms_remote_event(struct vms_sup *sup, struct vms_tracee *tracee, int status);
+
+/* exec.c */
+void vms_exec_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
+		   const struct vms_req *req, long long began);
+void vms_exec_event(struct vms_sup *sup, struct vms_tracee *tracee, int status);
+
+/* precheck.c: what can be seen of a program before it is executed; advice only */
+/** 0, or a positive errno for the child with a sentence in @err. */
+int vms_precheck(const struct vms_sup *sup, const struct vms_trap *trap, struct vms_err *err);
+
+/* guard.c */
+void vms_guard_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
+		    const struct vms_req *req, long long began);
+void vms_guard_event(struct vms_sup *sup, struct vms_tracee *tracee, int status);
+/** A task that the kernel has seized for us, as the child of a guarded one. */
+void vms_guard_adopt(struct vms_sup *sup, pid_t tid, int status);
+
+/* limit.c */
+void vms_limit_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
+		    const struct vms_req *req, long long began);
+
+/* wait.c: stops and deaths of children */
+void vms_wait_all(struct vms_sup *sup);
+
+/* front.c: what the front is told */
+void vms_front_tell(int fd, enum vms_front_kind kind, int value, const char *text);
+
+/* supervisor.c */
+/** The program runs: tell the front, once. */
+void vms_main_started(struct vms_sup *sup);
+
+/* stats.c, trace.c */
+void vms_stats_write(struct vms_sup *sup);
+void vms_trace_write(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req,
+		     const struct vms_plan *plan, int64_t result, bool has_result, long long began);
+
+#endif

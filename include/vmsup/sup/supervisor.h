@@ -1,0 +1,63 @@
+/*
+ * The supervisor process: one call that starts the program and returns when the last task of its
+ * tree is gone.
+ */
+#ifndef VMSUP_SUP_SUPERVISOR_H
+#define VMSUP_SUP_SUPERVISOR_H
+
+#include <stdint.h>
+
+#include "vmsup/conf/options.h"
+
+/*
+ * Between front and supervisor: a SOCK_SEQPACKET pair, one struct vms_front_msg a packet.
+ *
+ * Supervisor to front:
+ *   STARTED   value = pid of the program
+ *   STOPPED   value = the signal that stopped it (the front stops itself by the same)
+ *   CONTINUED the program runs again
+ *   EXITED    value = wait status; the front leaves, the supervisor stays while tasks are left
+ *   FAILED    value = exit status for the front (125, 126, 127); text = the sentence for stderr
+ *   VERDICT   value = 0, or 125 when an audit found a divergence; the last message, sent when the
+ *             whole tree is gone. The front waits for it only with --audit or --stats or --trace;
+ *             without these it leaves at EXITED.
+ * Front to supervisor:
+ *   SIGNAL    value = a signal that somebody sent to the front and meant for the program
+ */
+enum vms_front_kind {
+	VMS_FRONT_STARTED = 1,
+	VMS_FRONT_STOPPED,
+	VMS_FRONT_CONTINUED,
+	VMS_FRONT_EXITED,
+	VMS_FRONT_FAILED,
+	VMS_FRONT_VERDICT,
+	VMS_FRONT_SIGNAL,
+};
+
+struct vms_front_msg {
+	uint32_t kind; /* enum vms_front_kind */
+	int32_t value;
+	char text[512]; /* NUL-terminated sentence with FAILED, else empty */
+};
+
+struct vms_sup;
+
+/**
+ * In the forked supervisor process: make a supervisor and start options->argv as its child.
+ * @front_fd is the supervisor's end of the pair (taken). When its peer closes before EXITED was
+ * sent, the front was killed, and so the program is killed too.
+ * The program starts with the signal mask and dispositions that this process has at the call: the
+ * front must fork before it changes any.
+ * Returns 0, or a negative errno after FAILED was sent to the front.
+ */
+VMS_MUST_CHECK int vms_sup_new(const struct vms_run_options *options, int front_fd,
+			       struct vms_sup **ret_sup);
+/** Serve until the last task of the tree is gone. Returns 0, or 125 when an audit found a divergence. */
+int vms_sup_run(struct vms_sup *sup);
+/** Close and free everything; NULL is fine. */
+void vms_sup_free(struct vms_sup *sup);
+
+/** The loop that @sup runs on (borrowed), for those that add watchers of their own. */
+struct vms_loop *vms_sup_loop(struct vms_sup *sup);
+
+#endif

@@ -1,0 +1,105 @@
+/*
+ * Tasks: threads, processes and address spaces of one tree, and how long each is known.
+ *
+ *	thread (tid) -> process (tgid) -> mm (shared by vfork and CLONE_VM)
+ *
+ * A record is made at a task's first notification and dropped at thread end, process end (its pidfd) or exec. fork costs
+ * nothing until the child's first memory call.
+ */
+#ifndef VMSUP_TASK_TASK_H
+#define VMSUP_TASK_TASK_H
+
+#include <sys/types.h>
+
+#include <uthash.h>
+#include <utlist.h>
+
+#include "vmsup/core/plan.h"
+#include "vmsup/core/space.h"
+#include "vmsup/host/maps.h"
+#include "vmsup/host/proc.h"
+
+/** One address space; counted references of the processes that share it. */
+struct vms_mm {
+	unsigned int refs;
+	struct vms_space space;
+	struct vms_maps maps; /* the kernel's list, kept open */
+	struct vms_thread *in_flight; /* threads whose last call is not settled; linked by flight_next */
+	unsigned long long created; /* running number */
+	bool stale; /* the tree must be re-read before it is used */
+};
+
+struct vms_process {
+	pid_t pid;
+	pid_t ppid; /* when the record was made */
+	int pidfd; /* owned */
+	struct vms_mm *mm; /* a reference; NULL until it is needed */
+	struct vms_thread *threads; /* linked by sibling_next */
+	bool guarded; /* its threads are seized by the signal guard */
+	bool guard_refused; /* somebody else traces it */
+	void *watch; /* of the pidfd; the supervisor's */
+	struct vms_tasks *owner;
+	UT_hash_handle hh;
+};
+
+struct vms_thread {
+	pid_t tid;
+	struct vms_process *process; /* borrowed */
+	struct vms_plan plan; /* valid while is_in_flight */
+	bool is_in_flight;
+	struct vms_thread *flight_prev, *flight_next;
+	struct vms_thread *sibling_prev, *sibling_next;
+	UT_hash_handle hh;
+};
+
+struct vms_tasks {
+	struct vms_process *processes; /* by pid; owned */
+	struct vms_thread *threads; /* by tid; owned */
+	size_t nr_processes, nr_threads;
+	size_t max_threads; /* cap */
+	unsigned long long made_processes, made_spaces; /* ever */
+	size_t max_vmas; /* most VMAs of any space that is gone */
+	struct vms_range range, user;
+	bool confined, remote_only;
+	struct vms_place_rules rules;
+	vms_addr_t ceiling; /* of a confined space; 0: unknown */
+	void (*on_process_new)(struct vms_process *process, void *arg); /* may be NULL */
+	void (*on_process_gone)(struct vms_process *process, void *arg); /* may be NULL */
+	void *arg;
+};
+
+void vms_tasks_init(struct vms_tasks *tasks);
+void vms_tasks_done(struct vms_tasks *tasks);
+
+struct vms_thread *vms_tasks_find(const struct vms_tasks *tasks, pid_t tid);
+struct vms_process *vms_tasks_find_process(const struct vms_tasks *tasks, pid_t pid);
+/**
+ * The record of thread @tid, made when there is none. 0; -ESRCH when the task is gone; -EAGAIN at the cap; -ENOMEM.
+ */
+VMS_MUST_CHECK int vms_tasks_get(struct vms_tasks *tasks, pid_t tid, struct vms_thread **ret_thread);
+/** The record of process @pid, made when there is none. As vms_tasks_get. */
+VMS_MUST_CHECK int vms_tasks_get_process(struct vms_tasks *tasks, pid_t pid, struct vms_process **ret_process);
+/** Forget a thread; the process stays. Its call in flight must be settled or given up before. */
+void vms_tasks_drop_thread(struct vms_tasks *tasks, struct vms_thread *thread);
+/** Forget a process with its threads. */
+void vms_tasks_drop_process(struct vms_tasks *tasks, struct vms_process *process);
+
+/**
+ * See to it that process->mm is there: shared with a process of the same mm, or read from the kernel (the process must be
+ * waiting in a notification), attributes that the kernel does not tell taken from the parent's record.
+ */
+VMS_MUST_CHECK int vms_tasks_load_mm(struct vms_tasks *tasks, struct vms_process *process);
+/** An empty mm record with @maps taken over. NULL: out of memory (maps stay the caller's). */
+struct vms_mm *vms_mm_new(struct vms_tasks *tasks, struct vms_maps *maps);
+/** Give up a reference; NULL is fine. */
+void vms_mm_unref(struct vms_tasks *tasks, struct vms_mm *mm);
+/**
+ * exec: @process has one thread, its leader, and a fresh @mm (a reference taken over; NULL: not known yet).
+ */
+VMS_MUST_CHECK int vms_tasks_exec(struct vms_tasks *tasks, struct vms_process *process, struct vms_mm *mm);
+
+/** Mark the thread's plan in flight, or settled. */
+void vms_thread_fly(struct vms_thread *thread, const struct vms_plan *plan);
+void vms_thread_land(struct vms_thread *thread);
+
+#endif

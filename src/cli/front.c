@@ -1,0 +1,373 @@
+/*
+ * The front process; see the header.
+ *
+ * All signals are blocked and read from a signalfd, beside the socket: there is no handler, so
+ * nothing here can be interrupted half-way. The program was forked before that and has
+ * the dispositions and the mask that the shell gave us.
+ */
+#include "vmsup/cli/front.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmsup/base/fd.h"
+#include "vmsup/base/log.h"
+#include "vmsup/cli/verb.h"
+#include "vmsup/cli/witness.h"
+#include "vmsup/sup/supervisor.h"
+
+struct front {
+	int fd; /* to the supervisor, owned */
+	int signal_fd; /* owned */
+	struct vms_witness witness;
+	pid_t supervisor;
+	pid_t program; /* 0 until it has started */
+	bool want_verdict;
+	bool ended; /* the program; wait_status is its own from then on */
+	bool leaving;
+	int wait_status; /* what this process ends like, as wait(2) tells it */
+};
+
+int vms_front_fill_stdio(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		/* The lowest free number is taken, and all below are in use. */
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_CLOEXEC) != fd)
+			return -EBADF;
+	}
+	return 0;
+}
+
+static void leave(struct front *f, int wait_status)
+{
+	f->leaving = true;
+	f->wait_status = wait_status;
+}
+
+static bool asks_to_end(int sig)
+{
+	return sig == SIGINT || sig == SIGTERM || sig == SIGHUP || sig == SIGQUIT;
+}
+
+static bool is_stop(int sig)
+{
+	return sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU;
+}
+
+/* True only when it is sure: false also for a program whose state we may not see. */
+static bool program_runs(const struct front *f)
+{
+	char path[40], text[512], *state;
+	vms_autofd fd = -1;
+	ssize_t n;
+
+	if (!f->program)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)f->program);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = vms_fd_read_all(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	/* The name before the state is in parentheses and may hold any character. */
+	state = strrchr(text, ')');
+	return state && state[1] && strchr("RSDI", state[2]);
+}
+
+/*
+ * Stop as the program did, so that the shell sees it. Returns when somebody continues us. In an
+ * orphaned group the kernel stops nobody by a terminal's signal, and then this returns at once.
+ *
+ * The program may have been continued since the message was written. So the signal is raised
+ * while it is blocked, which makes the kernel forget an earlier SIGCONT, then the program is
+ * looked at, and only then the signal is let in: a SIGCONT in between makes the kernel
+ * forget it. With SIGSTOP, which cannot be blocked, a moment stays open.
+ */
+static void stop_self(struct front *f, int sig)
+{
+	const struct timespec at_once = { 0 };
+	sigset_t set;
+
+	if (!is_stop(sig)) {
+		if (!program_runs(f))
+			raise(SIGSTOP);
+		return;
+	}
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	signal(sig, SIG_DFL);
+	raise(sig);
+	if (program_runs(f)) {
+		sigtimedwait(&set, NULL, &at_once);
+		return;
+	}
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+/* Close everything from @from up but the three that we use. */
+static void close_others(const struct front *f, int from)
+{
+	int keep[] = { f->fd, f->signal_fd, f->witness.fd };
+
+	for (size_t done = 0; done < 3; done++) {
+		int next = -1;
+
+		for (size_t i = 0; i < 3; i++)
+			if (keep[i] >= from && (next < 0 || keep[i] < next))
+				next = keep[i];
+		if (next < 0)
+			break;
+		if (next > from)
+			close_range((unsigned int)from, (unsigned int)next - 1, 0);
+		from = next + 1;
+	}
+	close_range((unsigned int)from, ~0U, 0);
+}
+
+/*
+ * From here on the program has what the shell gave us; a copy held here would keep a pipe from
+ * ending, a lock from being released, a file system from being unmounted. stderr stays for our
+ * own word.
+ */
+static void let_go(const struct front *f)
+{
+	vms_autofd null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = 0; fd <= STDOUT_FILENO; fd++) {
+		if (null < 0 || dup2(null, fd) < 0)
+			close(fd);
+	}
+	vms_fd_close(&null);
+	close_others(f, STDERR_FILENO + 1);
+	(void)!chdir("/");
+}
+
+/*
+ * The supervisor closed its end without a last word. Before the start it may have died of what was
+ * meant for all of us (Ctrl-C in the first moment), and then so do we.
+ */
+static void supervisor_lost(struct front *f)
+{
+	siginfo_t si = { .si_pid = 0 };
+	vms_autofd pidfd = pidfd_open(f->supervisor, 0);
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	leave(f, W_EXITCODE(VMS_EXIT_VMSUP, 0));
+	/* It is about to die, or it lives on with its socket closed: do not wait for ever. */
+	if (pidfd >= 0)
+		(void)poll(&p, 1, 2000);
+	if (waitid(P_PID, (id_t)f->supervisor, &si, WEXITED | WNOHANG) < 0)
+		si.si_pid = 0;
+	if (si.si_pid && si.si_code != CLD_EXITED) {
+		if (!f->program && asks_to_end(si.si_status)) {
+			leave(f, W_EXITCODE(0, si.si_status));
+			return;
+		}
+		vms_log("the supervisor was killed by signal %d (%s), and %s", si.si_status,
+			strsignal(si.si_status),
+			f->ended ? "its last report is missing" : "the program with it");
+		return;
+	}
+	vms_log("the supervisor ended without a word; this is an error in vmsup, please report it");
+}
+
+static void on_message(struct front *f, struct vms_front_msg *m)
+{
+	switch (m->kind) {
+	case VMS_FRONT_STARTED:
+		f->program = m->value;
+		let_go(f);
+		break;
+	case VMS_FRONT_STOPPED:
+		stop_self(f, m->value);
+		break;
+	case VMS_FRONT_EXITED:
+		f->ended = true;
+		f->wait_status = m->value;
+		f->leaving = !f->want_verdict;
+		break;
+	case VMS_FRONT_FAILED:
+		m->text[sizeof(m->text) - 1] = '\0';
+		if (m->text[0])
+			vms_log("%s", m->text);
+		leave(f, W_EXITCODE(m->value ? m->value & 0xff : VMS_EXIT_VMSUP, 0));
+		break;
+	case VMS_FRONT_VERDICT:
+		/* Never take an end that was not told for success. */
+		if (!f->ended)
+			supervisor_lost(f);
+		else
+			leave(f, m->value ? W_EXITCODE(m->value & 0xff, 0) : f->wait_status);
+		break;
+	default: /* CONTINUED: whoever continued the program continued us, or we never stopped */
+		break;
+	}
+}
+
+static void read_messages(struct front *f)
+{
+	while (!f->leaving) {
+		struct vms_front_msg m;
+		ssize_t n = recv(f->fd, &m, sizeof(m), MSG_DONTWAIT);
+
+		/*
+		 * ECONNRESET: the supervisor closed with a message of ours unread. It comes once
+		 * and before what the supervisor has sent, so its last words are still to be read.
+		 */
+		if (n < 0 && (errno == EINTR || errno == ECONNRESET))
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n == sizeof(m))
+			on_message(f, &m);
+		else
+			supervisor_lost(f);
+	}
+}
+
+static void hand_on(struct front *f, int sig)
+{
+	struct vms_front_msg m = { .kind = VMS_FRONT_SIGNAL, .value = sig };
+
+	/* A closed socket is met, and told, by the reading side. */
+	while (send(f->fd, &m, sizeof(m), MSG_NOSIGNAL) < 0 && errno == EINTR)
+		;
+}
+
+/* The program has ended, and only its report is waited for. */
+static void on_late_signal(struct front *f, int sig)
+{
+	if (is_stop(sig))
+		stop_self(f, sig);
+	else if (asks_to_end(sig))
+		f->leaving = true;
+}
+
+static void on_signal(struct front *f, const struct signalfd_siginfo *si)
+{
+	int sig = (int)si->ssi_signo;
+	bool to_group;
+
+	/* A child changed, and its socket says so; or the signal is our own (SIGPIPE of a log line). */
+	if ((sig == SIGCHLD && si->ssi_code != SI_USER) || si->ssi_pid == (uint32_t)getpid())
+		return;
+	to_group = vms_witness_ask(&f->witness, sig, si->ssi_code == SI_KERNEL);
+	/* SIGCONT, because the program goes on already. */
+	if (si->ssi_pid == (uint32_t)f->supervisor)
+		return;
+	if (f->ended) {
+		on_late_signal(f, sig);
+		return;
+	}
+	/*
+	 * A program that left the group (an interactive shell makes its own) would be its leader,
+	 * and still in it, had the shell started it directly: then hand it on all the same.
+	 */
+	if (!to_group || (f->program && getpgid(f->program) != getpgrp())) {
+		hand_on(f, sig);
+		return;
+	}
+	/* The supervisor is still in our group and stopped as well, so nobody will tell us to. */
+	if (!f->program && is_stop(sig))
+		stop_self(f, sig);
+}
+
+static void read_signals(struct front *f)
+{
+	struct signalfd_siginfo si;
+
+	while (!f->leaving && read(f->signal_fd, &si, sizeof(si)) == sizeof(si))
+		on_signal(f, &si);
+}
+
+/* End as the program did. A signal that does not kill us (we may be an init) becomes a status. */
+static int end_like(int wait_status)
+{
+	const struct rlimit none = { 0 };
+	sigset_t set;
+	int sig;
+
+	if (WIFEXITED(wait_status))
+		return WEXITSTATUS(wait_status);
+	/* The core is the program's. A core_pattern with a pipe ignores the limit, so both. */
+	setrlimit(RLIMIT_CORE, &none);
+	prctl(PR_SET_DUMPABLE, 0);
+	sig = WTERMSIG(wait_status);
+	signal(sig, SIG_DFL);
+	raise(sig);
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	return 128 + sig;
+}
+
+static int set_up(struct front *f)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	if (sigprocmask(SIG_SETMASK, &all, NULL) < 0)
+		return -errno;
+	/* Ignored by some parents, and then the kernel would reap our children for us. */
+	signal(SIGCHLD, SIG_DFL);
+	f->signal_fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (f->signal_fd < 0)
+		return -errno;
+	/* Without one, what the kernel sent counts as sent to the group; nearly always it was. */
+	(void)vms_witness_start(&f->witness);
+	return 0;
+}
+
+static void watch(struct front *f)
+{
+	while (!f->leaving) {
+		struct pollfd p[] = {
+			{ .fd = f->fd, .events = POLLIN },
+			{ .fd = f->signal_fd, .events = POLLIN },
+		};
+
+		if (poll(p, 2, -1) < 0)
+			continue;
+		/* In this order, so that a signal meets what is known of the program by now. */
+		read_messages(f);
+		read_signals(f);
+	}
+}
+
+int vms_front_run(int fd, pid_t supervisor, bool want_verdict)
+{
+	struct front f = {
+		.fd = fd,
+		.signal_fd = -1,
+		.witness = VMS_WITNESS_INIT,
+		.supervisor = supervisor,
+		.want_verdict = want_verdict,
+	};
+	int ret = set_up(&f);
+
+	if (ret < 0) {
+		vms_log("cannot watch for signals: %s", strerror(-ret));
+		leave(&f, W_EXITCODE(VMS_EXIT_VMSUP, 0));
+	}
+	watch(&f);
+	vms_witness_stop(&f.witness);
+	vms_fd_close(&f.signal_fd);
+	vms_fd_close(&f.fd);
+	return end_like(f.wait_status);
+}

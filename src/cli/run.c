@@ -1,0 +1,131 @@
+/*
+ * `vmsup run`: reads its options and makes two processes of this one, front and supervisor. What
+ * they do is in front.c and in src/sup.
+ */
+#include "vmsup/cli/verb.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vmsup/base/fd.h"
+#include "vmsup/base/log.h"
+#include "vmsup/cli/front.h"
+#include "vmsup/cli/help.h"
+#include "vmsup/conf/options.h"
+#include "vmsup/ctl/server.h"
+#include "vmsup/sup/supervisor.h"
+
+static const char run_help[] =
+	"Usage: vmsup run [OPTIONS] [--] PROG [ARG...]\n"
+	"\n"
+	"Run PROG, found in PATH, and everything it starts under supervision. Options end at PROG:\n"
+	"what follows is PROG's own. A value may follow its option after '=' or as the next word,\n"
+	"but FILE only after '='. Numbers are decimal or 0x hexadecimal, and may end in K, M, G\n"
+	"or T (powers of 1024).\n"
+	"\n"
+	"  --range LO-HI       keep every mapping in the addresses from LO up to but not including\n"
+	"                      HI, in bytes, both multiples of 4096 (default: the whole user\n"
+	"                      address space)\n"
+	"  --mode supervise    intercept and decide every memory call (the default)\n"
+	"  --mode fence        intercept only the exec family and leave the rest to the kernel:\n"
+	"                      native speed, the range holds, nothing is counted or limited\n"
+	"  --place auto        let the kernel place what it will place as decided (the default)\n"
+	"  --place remote      carry out every placement by a remote call: slower, the same result\n"
+	"  --seed N            make the random addresses repeatable: the same number, from 0 to\n"
+	"                      2^64-1, gives the same layout\n"
+	"  --no-aslr           no random addresses: each at its lowest or highest place\n"
+	"  --audit             compare with the kernel after each decided call, page by page; print\n"
+	"                      each divergence and exit with 125 if there was one\n"
+	"  --stats[=FILE]      when the last process has ended, write the counters as one JSON\n"
+	"                      object to FILE (default: stderr)\n"
+	"  --trace[=FILE]      write one JSON object a line for each decided call, with its cost in\n"
+	"                      microseconds, to FILE (default: stderr)\n"
+	"  --no-signal-guard   do not trace processes whose signal handlers interrupt system calls;\n"
+	"                      a memory call of theirs may then fail with EINTR\n"
+	"  -h, --help          print this and exit\n"
+	"\n"
+	"With --mode fence, --audit, --stats and --trace cover the exec family only.\n"
+	"\n"
+	"Exit status: PROG's own; when a signal killed PROG, vmsup dies of the same signal.\n"
+	"  125  vmsup itself failed, or its options are wrong\n"
+	"  126  PROG was found and cannot be executed\n"
+	"  127  PROG was not found\n"
+	"\n"
+	"Example:\n"
+	"  vmsup run --range 0x10000-0x7fff0000 -- cat /proc/self/maps\n";
+
+/* The supervisor process, from the fork to its end. What goes wrong in it, it tells the front. */
+static int supervise(const struct vms_run_options *options, int front_fd)
+{
+	struct vms_ctl_server *server = NULL;
+	struct vms_err err = VMS_ERR_INIT;
+	struct vms_sup *sup = NULL;
+	int status;
+
+	if (vms_sup_new(options, front_fd, &sup) < 0)
+		return VMS_EXIT_VMSUP;
+	/* Without a control socket (/run is read-only, say) only maps and ps do not see it. */
+	if (vms_ctl_serve(sup, &server, &err) < 0)
+		server = NULL;
+	status = vms_sup_run(sup);
+	/* Its watchers are on the supervisor's loop, so it goes first. */
+	vms_ctl_server_free(server);
+	vms_sup_free(sup);
+	return status;
+}
+
+static int start(const struct vms_run_options *options)
+{
+	vms_autofd ours = -1, theirs = -1;
+	int pair[2];
+	pid_t pid;
+
+	if (vms_front_fill_stdio() < 0) {
+		vms_log("cannot open /dev/null in the place of a closed stdin, stdout or stderr");
+		return VMS_EXIT_VMSUP;
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		vms_log("cannot make a socket pair: %s", strerror(errno));
+		return VMS_EXIT_VMSUP;
+	}
+	ours = pair[0];
+	theirs = pair[1];
+	/* Nothing about signals may change before: the program inherits from here. */
+	pid = fork();
+	if (pid < 0) {
+		vms_log("cannot fork the supervisor: %s", strerror(errno));
+		return VMS_EXIT_VMSUP;
+	}
+	if (pid == 0) {
+		vms_fd_close(&ours);
+		_exit(supervise(options, vms_fd_steal(&theirs)));
+	}
+	vms_fd_close(&theirs);
+	return vms_front_run(vms_fd_steal(&ours), pid,
+			     options->audit || options->stats || options->trace);
+}
+
+static int run_run(int argc, char **argv)
+{
+	struct vms_err err = VMS_ERR_INIT;
+	enum vms_options_verdict verdict;
+	struct vms_run_options options;
+
+	if (vms_options_parse(argc, argv, &options, &verdict, &err) < 0) {
+		vms_log("%s", err.text);
+		return VMS_EXIT_VMSUP;
+	}
+	if (verdict == VMS_OPTIONS_HELP)
+		return vms_help_verb(&vms_verb_run);
+	return start(&options);
+}
+
+const struct vms_verb vms_verb_run = {
+	.name = "run",
+	.summary = "run a program inside a range of addresses",
+	.help = run_help,
+	.run = run_run,
+};

@@ -1,0 +1,100 @@
+/*
+ * The witness of signals sent to the group; see the header. It is a process of its own because
+ * pending signals belong to a process, and it lives no longer than the front.
+ */
+#include "vmsup/cli/witness.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmsup/base/fd.h"
+
+/* Answer "is it pending here?" and take it off, an int a packet each way, until the front ends. */
+static void testify(int fd)
+{
+	const struct timespec at_once = { 0 };
+	int sig;
+
+	while (recv(fd, &sig, sizeof(sig), 0) == sizeof(sig)) {
+		sigset_t set;
+		int answer;
+
+		sigemptyset(&set);
+		sigaddset(&set, sig);
+		answer = sigtimedwait(&set, NULL, &at_once) == sig;
+		if (send(fd, &answer, sizeof(answer), MSG_NOSIGNAL) != sizeof(answer))
+			break;
+	}
+}
+
+static void be_witness(int fd, pid_t front)
+{
+	/* In this order: a front that died before the prctl is noticed by the second line. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != front)
+		_exit(0);
+	/* Not "vmsup...": what `pkill vmsup` sends would reach the witness and look sent to the group. */
+	prctl(PR_SET_NAME, "vms-witness");
+	/* A copy of the front's end of its socket pair would hide its death from the supervisor. */
+	if (dup2(fd, 0) < 0 || close_range(1, ~0U, 0) < 0)
+		_exit(1);
+	(void)!chdir("/");
+	testify(0);
+	_exit(0);
+}
+
+int vms_witness_start(struct vms_witness *w)
+{
+	vms_autofd ours = -1, theirs = -1;
+	pid_t front = getpid(), pid;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	ours = pair[0];
+	theirs = pair[1];
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		be_witness(theirs, front);
+	w->pid = pid;
+	w->fd = vms_fd_steal(&ours);
+	return 0;
+}
+
+bool vms_witness_ask(struct vms_witness *w, int sig, bool guess)
+{
+	int answer;
+
+	if (!w->pid)
+		return guess;
+	/*
+	 * The kernel sends to the members of a group one after the other, under its task list lock
+	 * for reading; we may be served before the witness. setpgid takes that lock for writing, so
+	 * after it (it changes nothing) the witness has been served too.
+	 * Source: kernel/signal.c kill_something_info, kernel/sys.c setpgid (Linux 6.18)
+	 */
+	(void)!setpgid(0, getpgrp());
+	if (send(w->fd, &sig, sizeof(sig), MSG_NOSIGNAL) == sizeof(sig) &&
+	    recv(w->fd, &answer, sizeof(answer), 0) == sizeof(answer))
+		return answer;
+	vms_witness_stop(w);
+	return guess;
+}
+
+void vms_witness_stop(struct vms_witness *w)
+{
+	if (!w->pid)
+		return;
+	kill(w->pid, SIGKILL);
+	while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	w->pid = 0;
+	vms_fd_close(&w->fd);
+}

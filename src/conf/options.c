@@ -1,0 +1,260 @@
+/*
+ * The command line of `vmsup run`. Not its help text (src/cli/run.c), and no check of anything but
+ * the text: no file is opened and nothing is asked of the kernel.
+ */
+#include "vmsup/conf/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+
+#include "vmsup/base/num.h"
+#include "vmsup/conf/nearest.h"
+
+/* From 256 up, so that getopt's optopt tells a long option from an unknown letter. */
+enum {
+	OPT_RANGE = 256,
+	OPT_MODE,
+	OPT_PLACE,
+	OPT_SEED,
+	OPT_NO_ASLR,
+	OPT_AUDIT,
+	OPT_STATS,
+	OPT_TRACE,
+	OPT_NO_SIGNAL_GUARD,
+	OPT_HELP,
+};
+
+static const struct option table[] = {
+	{ "range", required_argument, NULL, OPT_RANGE },
+	{ "mode", required_argument, NULL, OPT_MODE },
+	{ "place", required_argument, NULL, OPT_PLACE },
+	{ "seed", required_argument, NULL, OPT_SEED },
+	{ "no-aslr", no_argument, NULL, OPT_NO_ASLR },
+	{ "audit", no_argument, NULL, OPT_AUDIT },
+	{ "stats", optional_argument, NULL, OPT_STATS },
+	{ "trace", optional_argument, NULL, OPT_TRACE },
+	{ "no-signal-guard", no_argument, NULL, OPT_NO_SIGNAL_GUARD },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ NULL, 0, NULL, 0 },
+};
+#define TABLE_COUNT (sizeof(table) / sizeof(table[0]) - 1)
+
+struct parse {
+	struct vms_run_options options;
+	bool help;
+	bool no_aslr;
+	bool seeded;
+};
+
+static const char *name_of(int value)
+{
+	for (size_t i = 0; i < TABLE_COUNT; i++)
+		if (table[i].val == value)
+			return table[i].name;
+	return "?";
+}
+
+/* What a value looks like, for the sentence that says that one is missing. */
+static const char *example_of(int value)
+{
+	switch (value) {
+	case OPT_RANGE:
+		return "--range=0x10000-0x7fff0000";
+	case OPT_MODE:
+		return "--mode=supervise or --mode=fence";
+	case OPT_PLACE:
+		return "--place=auto or --place=remote";
+	default:
+		return "--seed=1";
+	}
+}
+
+static int unknown_option(const char *word, struct vms_err *err)
+{
+	const char *names[TABLE_COUNT];
+	const char *name = word + strspn(word, "-"), *near;
+
+	for (size_t i = 0; i < TABLE_COUNT; i++)
+		names[i] = table[i].name;
+	near = vms_nearest(name, strcspn(name, "="), names, TABLE_COUNT);
+	if (near)
+		return vms_err_set(err, -EINVAL, "unknown option '%.100s'; did you mean --%s?",
+				   word, near);
+	return vms_err_set(err, -EINVAL,
+			   "unknown option '%.100s'; see 'vmsup help run' for those there are", word);
+}
+
+/* An abbreviation would change its meaning with the first new option, so none is taken. */
+static bool spelled_out(const char *word, const char *name)
+{
+	size_t len = strcspn(word, "=");
+
+	return len == strlen(name) + 2 && strncmp(word + 2, name, len - 2) == 0;
+}
+
+static int set_range(struct parse *p, const char *text, struct vms_err *err)
+{
+	int ret = vms_range_parse(text, &p->options.range, err);
+
+	if (ret == 0)
+		p->options.has_range = true;
+	return ret;
+}
+
+static int set_mode(struct parse *p, const char *text, struct vms_err *err)
+{
+	if (strcmp(text, "supervise") == 0)
+		p->options.mode = VMS_MODE_SUPERVISE;
+	else if (strcmp(text, "fence") == 0)
+		p->options.mode = VMS_MODE_FENCE;
+	else
+		return vms_err_set(err, -EINVAL,
+				   "unknown mode '%.100s'; --mode takes 'supervise' or 'fence'",
+				   text);
+	return 0;
+}
+
+static int set_place(struct parse *p, const char *text, struct vms_err *err)
+{
+	if (strcmp(text, "auto") == 0)
+		p->options.place = VMS_PLACE_AUTO;
+	else if (strcmp(text, "remote") == 0)
+		p->options.place = VMS_PLACE_REMOTE;
+	else
+		return vms_err_set(err, -EINVAL,
+				   "unknown placement '%.100s'; --place takes 'auto' or 'remote'",
+				   text);
+	return 0;
+}
+
+static int set_seed(struct parse *p, const char *text, struct vms_err *err)
+{
+	int ret = vms_num_parse(text, NULL, &p->options.seed);
+
+	if (ret == -ERANGE)
+		return vms_err_set(err, -EINVAL,
+				   "the seed '%.100s' is too big; give a number below 2^64", text);
+	if (ret < 0)
+		return vms_err_set(err, -EINVAL,
+				   "'%.100s' is not a seed; give a number from 0 up, as --seed=42",
+				   text);
+	p->seeded = true;
+	return 0;
+}
+
+/* @text is NULL when the option came alone: then it means stderr. */
+static int set_file(const char *name, const char *text, bool *ret_on, const char **ret_file,
+		    struct vms_err *err)
+{
+	if (text && !*text)
+		return vms_err_set(err, -EINVAL,
+				   "--%s= names no file; give one, or write --%s alone for stderr",
+				   name, name);
+	*ret_on = true;
+	*ret_file = text;
+	return 0;
+}
+
+static int take(struct parse *p, int option, const char *text, struct vms_err *err)
+{
+	struct vms_run_options *o = &p->options;
+
+	switch (option) {
+	case OPT_RANGE:
+		return set_range(p, text, err);
+	case OPT_MODE:
+		return set_mode(p, text, err);
+	case OPT_PLACE:
+		return set_place(p, text, err);
+	case OPT_SEED:
+		return set_seed(p, text, err);
+	case OPT_STATS:
+		return set_file("stats", text, &o->stats, &o->stats_file, err);
+	case OPT_TRACE:
+		return set_file("trace", text, &o->trace, &o->trace_file, err);
+	case OPT_NO_ASLR:
+		p->no_aslr = true;
+		return 0;
+	case OPT_AUDIT:
+		o->audit = true;
+		return 0;
+	case OPT_NO_SIGNAL_GUARD:
+		o->signal_guard = false;
+		return 0;
+	default:
+		p->help = true;
+		return 0;
+	}
+}
+
+/* getopt's word for what is wrong, made a sentence. @word is the word it stopped at. */
+static int refuse(int verdict, int option, const char *word, struct vms_err *err)
+{
+	if (verdict == ':')
+		return vms_err_set(err, -EINVAL, "option --%s needs a value: %s", name_of(option),
+				   example_of(option));
+	if (option >= OPT_RANGE)
+		return vms_err_set(err, -EINVAL,
+				   "option --%s takes no value; leave out what follows the '='",
+				   name_of(option));
+	return unknown_option(word, err);
+}
+
+/*
+ * With fence only the exec family is decided. --audit, --stats and --trace then tell of the execs,
+ * and --no-signal-guard asks for what is so anyway; but --place=remote would be a promise not kept.
+ */
+static int check_together(struct parse *p, struct vms_err *err)
+{
+	struct vms_run_options *o = &p->options;
+
+	if (p->seeded && p->no_aslr)
+		return vms_err_set(err, -EINVAL,
+				   "--seed and --no-aslr exclude each other; give one of them");
+	if (o->mode == VMS_MODE_FENCE && o->place == VMS_PLACE_REMOTE)
+		return vms_err_set(err, -EINVAL,
+				   "--place=remote has no effect with --mode=fence, where the kernel "
+				   "places everything; leave out one of them");
+	if (!*o->argv)
+		return vms_err_set(err, -EINVAL,
+				   "no program given; write: vmsup run [OPTIONS] [--] PROG [ARG...]");
+	o->aslr = p->no_aslr ? VMS_ASLR_OFF : p->seeded ? VMS_ASLR_SEED : VMS_ASLR_RANDOM;
+	return 0;
+}
+
+int vms_options_parse(int argc, char **argv, struct vms_run_options *ret_options,
+		      enum vms_options_verdict *ret_verdict, struct vms_err *err)
+{
+	struct parse p = { .options = { .signal_guard = true } };
+	int ret;
+
+	/* 0, not 1: glibc then forgets all about an earlier command line. */
+	optind = 0;
+	opterr = 0;
+	while (!p.help) {
+		const char *word = argv[optind > 0 ? optind : argc > 0];
+		int index = -1, c = getopt_long(argc, argv, "+:h", table, &index);
+
+		if (c < 0)
+			break;
+		if (c == '?' || c == ':')
+			return refuse(c, optopt, word, err);
+		if (index >= 0 && !spelled_out(word, table[index].name))
+			return unknown_option(word, err);
+		ret = take(&p, c == 'h' ? OPT_HELP : c, optarg, err);
+		if (ret < 0)
+			return ret;
+	}
+	if (p.help) {
+		*ret_verdict = VMS_OPTIONS_HELP;
+		return 0;
+	}
+	p.options.argv = argv + optind;
+	ret = check_together(&p, err);
+	if (ret < 0)
+		return ret;
+	*ret_options = p.options;
+	*ret_verdict = VMS_OPTIONS_RUN;
+	return 0;
+}

@@ -1,0 +1,524 @@
+/*
+ * Decide; see the header. One function a call, found by the table at the end.
+ *
+ * A request that Linux would refuse for reasons of its own is passed on: the kernel knows its errnos and their
+ * order best, and settling sees that nothing has changed.
+ */
+#include "vmsup/core/decide.h"
+
+#include <errno.h>
+
+#include <sys/mman.h>
+#include <sys/personality.h>
+
+#include "vmsup/core/place.h"
+
+#ifndef MAP_ABOVE4G
+#define MAP_ABOVE4G 0x80
+#endif
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+/* At most this many candidates are tried for one placement. */
+#define MAX_TRIES 64
+
+struct decision {
+	struct vms_space *space;
+	const struct vms_req *req;
+	const struct vms_facts *facts;
+	const struct vms_plan *const *busy;
+	size_t nr_busy;
+	vms_addr_t max_start;
+};
+
+static struct vms_plan pass_unknown(void)
+{
+	struct vms_plan plan = vms_plan_pass();
+
+	plan.effect = VMS_EFFECT_UNKNOWN;
+	return plan;
+}
+
+/* [addr, addr + length) rounded up to pages; false when it is empty, unaligned or leaves the user addresses. */
+static bool make_span(const struct vms_space *space, vms_addr_t addr, vms_addr_t length,
+		      struct vms_range *ret_span)
+{
+	vms_addr_t size = vms_page_up(length);
+
+	if (!size || !vms_page_aligned(addr) || addr > space->user.end || size > space->user.end - addr)
+		return false;
+	*ret_span = (struct vms_range){ addr, addr + size };
+	return true;
+}
+
+static bool outside(const struct vms_space *space, const struct vms_range *span)
+{
+	return space->confined && !vms_range_covers(&space->range, span);
+}
+
+/* What the child sees for a fixed address outside its range: as mmap_min_addr below, as TASK_SIZE above. */
+static int outside_errno(const struct vms_space *space, const struct vms_range *span)
+{
+	return span->start < space->range.start ? EPERM : ENOMEM;
+}
+
+static const struct vms_plan *busy_at(const struct decision *d, const struct vms_range *span)
+{
+	for (size_t i = 0; i < d->nr_busy; i++) {
+		if (vms_plan_touches(d->busy[i], span))
+			return d->busy[i];
+	}
+	return NULL;
+}
+
+/* Our own choice: like vms_place_find, and clear of what other threads have in flight. */
+static int choose(const struct decision *d, const struct vms_place_req *want, vms_addr_t *ret_addr)
+{
+	vms_addr_t max_start = d->max_start;
+
+	for (int i = 0; i < MAX_TRIES; i++) {
+		vms_addr_t addr;
+		struct vms_range span;
+		int r = vms_place_find(d->space, want, max_start, &addr);
+
+		if (r < 0)
+			return r;
+		span = (struct vms_range){ addr, addr + want->length };
+		if (!busy_at(d, &span)) {
+			*ret_addr = addr;
+			return 0;
+		}
+		max_start = addr;
+	}
+	return -ENOMEM;
+}
+
+/*
+ * The address for a request that leaves it open: the kernel's own choice where that is what we want too.
+ * Sets verdict, chosen and certain of @plan. -ENOMEM: nothing fits.
+ */
+static int place(const struct decision *d, const struct vms_place_req *want, struct vms_plan *plan,
+		 vms_addr_t *ret_addr)
+{
+	int r;
+
+	plan->verdict = VMS_CONTINUE;
+	plan->chosen = true;
+	plan->low2g = want->low2g;
+	if (!d->space->remote_only && !d->space->legacy_layout && !d->max_start) {
+		r = vms_place_kernel(d->space, want, ret_addr, &plan->certain);
+		if (r == 0)
+			return 0;
+	}
+	if (want->hugetlb && !d->max_start)
+		return vms_place_kernel(d->space, want, ret_addr, &plan->certain);
+	r = choose(d, want, ret_addr);
+	if (r < 0)
+		return r;
+	plan->verdict = VMS_REMOTE;
+	plan->certain = true;
+	return 0;
+}
+
+static void copy_args(struct vms_plan *plan, const struct vms_req *req)
+{
+	for (int i = 0; i < 6; i++)
+		plan->args[i] = req->args[i];
+}
+
+static struct vms_vma mmap_vma(const struct decision *d)
+{
+	const struct vms_req *req = d->req;
+	uint32_t flags = req->mmap.flags;
+	struct vms_vma vma = { .prot = req->mmap.prot, .may = VMS_PROT_ALL };
+
+	if ((flags & MAP_TYPE) != MAP_PRIVATE)
+		vma.flags |= VMS_VMA_SHARED;
+	if (flags & MAP_NORESERVE)
+		vma.flags |= VMS_VMA_NORESERVE;
+	if (flags & MAP_GROWSDOWN)
+		vma.flags |= VMS_VMA_GROWSDOWN;
+	if (flags & MAP_HUGETLB)
+		vma.flags |= VMS_VMA_HUGETLB;
+	if (!(flags & MAP_ANONYMOUS)) {
+		vma.kind = VMS_KIND_FILE;
+		vma.offset = req->mmap.offset;
+		if ((vma.flags & VMS_VMA_SHARED) && d->facts->file.known)
+			vma.may = d->facts->file.may;
+	}
+	return vma;
+}
+
+static struct vms_plan decide_mmap_fixed(const struct decision *d)
+{
+	const struct vms_req *req = d->req;
+	struct vms_plan plan = vms_plan_pass();
+	struct vms_range span;
+
+	if (!make_span(d->space, req->mmap.addr, req->mmap.length, &span))
+		return plan;
+	if (outside(d->space, &span))
+		return vms_plan_refuse(outside_errno(d->space, &span));
+	plan.effect = VMS_EFFECT_MAP;
+	plan.certain = true;
+	plan.range = span;
+	plan.vma = mmap_vma(d);
+	plan.vma.range = span;
+	if (req->mmap.flags & MAP_HUGETLB)
+		plan.effect = VMS_EFFECT_UNKNOWN;
+	return plan;
+}
+
+static struct vms_plan decide_mmap(const struct decision *d)
+{
+	const struct vms_req *req = d->req;
+	uint32_t flags = req->mmap.flags;
+	bool anon = flags & MAP_ANONYMOUS;
+	struct vms_place_req want = {
+		.length = vms_page_up(req->mmap.length),
+		.hint = req->mmap.addr,
+		.offset = anon ? 0 : req->mmap.offset,
+		.has_file = !anon,
+		.shared_anon = anon && (flags & MAP_TYPE) != MAP_PRIVATE,
+		.low2g = flags & MAP_32BIT,
+		.above4g = flags & MAP_ABOVE4G,
+		.hugetlb = flags & MAP_HUGETLB,
+		.thp_file = d->facts->file.known && d->facts->file.thp,
+	};
+	struct vms_plan plan = { .verdict = VMS_CONTINUE };
+	vms_addr_t addr;
+
+	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
+		return decide_mmap_fixed(d);
+	if (!want.length || want.length > d->space->user.end || (!anon && !vms_page_aligned(want.offset)))
+		return vms_plan_pass();
+	if (want.hugetlb) {
+		plan = pass_unknown();
+		plan.chosen = true;
+		return plan;
+	}
+	if (place(d, &want, &plan, &addr) < 0) {
+		/* A file's own errors come first, and only the kernel knows them. */
+		return anon ? vms_plan_refuse(ENOMEM) : pass_unknown();
+	}
+	plan.effect = VMS_EFFECT_MAP;
+	plan.vma = mmap_vma(d);
+	plan.range = (struct vms_range){ addr, addr + want.length };
+	plan.vma.range = plan.range;
+	if (plan.low2g)
+		plan.vma.flags |= VMS_VMA_LOW2G;
+	if (plan.verdict == VMS_REMOTE) {
+		copy_args(&plan, req);
+		plan.args[0] = addr;
+		plan.args[3] = (flags & ~(uint32_t)MAP_32BIT) | MAP_FIXED_NOREPLACE;
+	}
+	return plan;
+}
+
+static struct vms_plan decide_munmap(const struct decision *d)
+{
+	struct vms_plan plan = vms_plan_pass();
+	struct vms_range span;
+
+	if (!make_span(d->space, d->req->span.addr, d->req->span.length, &span))
+		return plan;
+	if (outside(d->space, &span))
+		return vms_plan_refuse(EINVAL);
+	plan.effect = VMS_EFFECT_UNMAP;
+	plan.range = span;
+	return plan;
+}
+
+static struct vms_plan decide_mprotect(const struct decision *d)
+{
+	const struct vms_req *req = d->req;
+	struct vms_plan plan = vms_plan_pass();
+	struct vms_range span;
+
+	if (!make_span(d->space, req->mprotect.addr, req->mprotect.length, &span))
+		return plan;
+	if (outside(d->space, &span))
+		return vms_plan_refuse(ENOMEM);
+	/* PROT_GROWSDOWN and PROT_GROWSUP stretch the range to the end of the mapping. */
+	if (req->args[2] & ~(uint64_t)VMS_PROT_ALL)
+		return pass_unknown();
+	plan.effect = VMS_EFFECT_PROTECT;
+	plan.range = span;
+	plan.vma.prot = req->mprotect.prot;
+	plan.vma.pkey = req->mprotect.pkey > 0 ? (uint8_t)req->mprotect.pkey : 0;
+	return plan;
+}
+
+/* The mapping that mremap makes of @src at @span. */
+static struct vms_vma moved_vma(const struct vms_vma *src, vms_addr_t old_addr, const struct vms_range *span)
+{
+	struct vms_vma vma = *src;
+
+	if (vma.ino)
+		vma.offset += old_addr - src->range.start;
+	vma.range = *span;
+	return vma;
+}
+
+static struct vms_plan mremap_to(const struct decision *d, const struct vms_vma *src,
+				 const struct vms_range *from, const struct vms_range *to)
+{
+	uint32_t flags = d->req->mremap.flags;
+	struct vms_plan plan = { .verdict = VMS_CONTINUE, .effect = VMS_EFFECT_MOVE };
+
+	plan.range = *to;
+	plan.from = *from;
+	plan.keeps_source = d->req->mremap.old_length == 0 || (flags & MREMAP_DONTUNMAP);
+	plan.vma = moved_vma(src, from->start, to);
+	return plan;
+}
+
+static struct vms_plan mremap_fixed(const struct decision *d, const struct vms_vma *src,
+				    const struct vms_range *from)
+{
+	const struct vms_req *req = d->req;
+	struct vms_range to;
+
+	if (!make_span(d->space, req->mremap.new_addr, req->mremap.new_length, &to))
+		return vms_plan_pass();
+	if (outside(d->space, &to))
+		return vms_plan_refuse(to.start < d->space->range.start ? EPERM : EINVAL);
+	if (!src || from->end > src->range.end || vms_range_overlaps(from, &to))
+		return pass_unknown();
+	return mremap_to(d, src, from, &to);
+}
+
+/* Growing: in place when what follows is free, else to a place of its own. */
+static struct vms_plan mremap_grow(const struct decision *d, const struct vms_vma *src,
+				   const struct vms_range *from, vms_addr_t new_size)
+{
+	const struct vms_req *req = d->req;
+	struct vms_range more = { from->end, from->start + new_size };
+	struct vms_place_req want = {
+		.length = new_size,
+		.has_file = src->ino != 0,
+		.thp_file = d->facts->file.known && d->facts->file.thp,
+		.offset = src->ino ? src->offset + (from->start - src->range.start) : 0,
+	};
+	struct vms_plan plan = { .verdict = VMS_CONTINUE };
+	struct vms_plan move;
+	vms_addr_t addr;
+
+	if (req->mremap.flags & MREMAP_DONTUNMAP)
+		return pass_unknown();
+	if (req->mremap.old_length != 0 && from->end == src->range.end && !outside(d->space, &more) &&
+	    more.end <= d->space->user.end && vms_tree_is_free(&d->space->tree, &more)) {
+		plan.effect = VMS_EFFECT_MAP;
+		plan.chosen = true;
+		plan.range = more;
+		plan.vma = moved_vma(src, from->end, &more);
+		return plan;
+	}
+	if (!(req->mremap.flags & MREMAP_MAYMOVE))
+		return pass_unknown();
+	if (place(d, &want, &plan, &addr) < 0)
+		return pass_unknown();
+	move = mremap_to(d, src, from, &(struct vms_range){ addr, addr + new_size });
+	move.verdict = plan.verdict;
+	move.chosen = true;
+	move.certain = plan.certain;
+	if (move.verdict == VMS_REMOTE) {
+		copy_args(&move, req);
+		move.args[3] = req->mremap.flags | MREMAP_FIXED;
+		move.args[4] = addr;
+	}
+	return move;
+}
+
+static struct vms_plan decide_mremap(const struct decision *d)
+{
+	const struct vms_req *req = d->req;
+	vms_addr_t old_size = vms_page_up(req->mremap.old_length);
+	vms_addr_t new_size = vms_page_up(req->mremap.new_length);
+	const vms_addr_t old_addr = req->mremap.old_addr;
+	const uint32_t known = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+	const struct vms_vma *src = vms_tree_find(&d->space->tree, old_addr);
+	struct vms_range from = { old_addr, old_addr + old_size };
+	struct vms_plan plan = vms_plan_pass();
+
+	if (!new_size || (req->mremap.flags & ~known) || !vms_page_aligned(old_addr) ||
+	    old_addr >= d->space->user.end || old_size > d->space->user.end - old_addr ||
+	    new_size > d->space->user.end)
+		return plan;
+	if (d->space->confined && (old_addr < d->space->range.start || from.end > d->space->range.end))
+		return vms_plan_refuse(EFAULT);
+	if (req->mremap.flags & MREMAP_FIXED)
+		return mremap_fixed(d, src, &from);
+	if (!src || from.end > src->range.end || (src->flags & VMS_VMA_HUGETLB))
+		return pass_unknown();
+	if (new_size > old_size || (req->mremap.flags & MREMAP_DONTUNMAP))
+		return mremap_grow(d, src, &from, new_size);
+	if (new_size < old_size) {
+		plan.effect = VMS_EFFECT_UNMAP;
+		plan.range = (struct vms_range){ old_addr + new_size, from.end };
+	}
+	return plan;
+}
+
+static struct vms_plan decide_brk(const struct decision *d)
+{
+	const struct vms_brk *brk = &d->space->brk;
+	vms_addr_t addr = d->req->brk.addr, end = vms_page_up(addr);
+	struct vms_plan plan = vms_plan_pass();
+
+	if (addr < brk->base)
+		return plan;
+	if (!end || end > d->space->user.end || (d->space->confined && end > d->space->range.end))
+		return vms_plan_reply(brk->current);
+	plan.effect = VMS_EFFECT_BRK;
+	plan.brk = addr;
+	plan.vma = (struct vms_vma){ .prot = VMS_PROT_READ | VMS_PROT_WRITE, .may = VMS_PROT_ALL,
+				     .kind = VMS_KIND_HEAP };
+	if (end > brk->frontier)
+		plan.range = (struct vms_range){ brk->frontier, end };
+	else
+		plan.range = (struct vms_range){ end, brk->frontier };
+	plan.vma.range = plan.range;
+	return plan;
+}
+
+static struct vms_plan decide_shmat(const struct decision *d)
+{
+	const struct vms_req *req = d->req;
+	struct vms_place_req want = { .length = vms_page_up(d->facts->shm.size), .has_file = true };
+	struct vms_plan plan = { 0 };
+	struct vms_range span;
+	vms_addr_t addr;
+
+	if (!d->facts->shm.known || !want.length)
+		return pass_unknown();
+	if (req->shmat.addr) {
+		if (make_span(d->space, vms_page_down(req->shmat.addr), want.length, &span) &&
+		    outside(d->space, &span))
+			return vms_plan_refuse(EINVAL);
+		return pass_unknown();
+	}
+	if (!d->space->remote_only || place(d, &want, &plan, &addr) < 0)
+		return pass_unknown();
+	copy_args(&plan, req);
+	plan.args[1] = addr;
+	plan.effect = VMS_EFFECT_UNKNOWN;
+	return plan;
+}
+
+static struct vms_plan decide_mseal(const struct decision *d)
+{
+	struct vms_plan plan = vms_plan_pass();
+	struct vms_range span;
+
+	if (d->req->args[2] || !make_span(d->space, d->req->span.addr, d->req->span.length, &span))
+		return plan;
+	if (outside(d->space, &span))
+		return vms_plan_refuse(ENOMEM);
+	if (vms_tree_is_full(&d->space->tree, &span)) {
+		plan.effect = VMS_EFFECT_SEAL;
+		plan.range = span;
+	}
+	return plan;
+}
+
+/* The kernel places or removes mappings by itself; the fence keeps them inside. */
+static struct vms_plan decide_unknown(const struct decision *d)
+{
+	(void)d;
+	return pass_unknown();
+}
+
+/* The bookkeeping of the image is the supervisor's. */
+static struct vms_plan decide_forbidden(const struct decision *d)
+{
+	(void)d;
+	return vms_plan_refuse(EPERM);
+}
+
+static struct vms_plan decide_personality(const struct decision *d)
+{
+	uint64_t persona = d->req->personality.persona;
+
+	if (d->space->confined && (uint32_t)persona != 0xffffffffu &&
+	    (persona & ADDR_COMPAT_LAYOUT))
+		return vms_plan_refuse(EPERM);
+	return vms_plan_pass();
+}
+
+static struct vms_plan decide_pass(const struct decision *d)
+{
+	(void)d;
+	return vms_plan_pass();
+}
+
+typedef struct vms_plan decide_fn(const struct decision *d);
+
+static decide_fn *const deciders[VMS_NR_CALLS] = {
+	[VMS_CALL_MMAP] = decide_mmap,
+	[VMS_CALL_MUNMAP] = decide_munmap,
+	[VMS_CALL_MREMAP] = decide_mremap,
+	[VMS_CALL_MPROTECT] = decide_mprotect,
+	[VMS_CALL_PKEY_MPROTECT] = decide_mprotect,
+	[VMS_CALL_BRK] = decide_brk,
+	[VMS_CALL_SHMAT] = decide_shmat,
+	[VMS_CALL_SHMDT] = decide_unknown,
+	[VMS_CALL_REMAP_FILE_PAGES] = decide_unknown,
+	[VMS_CALL_IO_SETUP] = decide_unknown,
+	[VMS_CALL_IO_DESTROY] = decide_unknown,
+	[VMS_CALL_MSEAL] = decide_mseal,
+	[VMS_CALL_MAP_SHADOW_STACK] = decide_unknown,
+	[VMS_CALL_EXECVE] = decide_pass,
+	[VMS_CALL_EXECVEAT] = decide_pass,
+	[VMS_CALL_SETRLIMIT] = decide_pass,
+	[VMS_CALL_GETRLIMIT] = decide_pass,
+	[VMS_CALL_PRLIMIT64] = decide_pass,
+	[VMS_CALL_PRCTL] = decide_forbidden,
+	[VMS_CALL_ARCH_PRCTL] = decide_forbidden,
+	[VMS_CALL_PERSONALITY] = decide_personality,
+	[VMS_CALL_RT_SIGACTION] = decide_pass,
+	[VMS_CALL_EXIT] = decide_pass,
+	[VMS_CALL_EXIT_GROUP] = decide_pass,
+};
+
+unsigned int vms_decide_needs(const struct vms_req *req)
+{
+	switch (req->call) {
+	case VMS_CALL_MMAP:
+		/* The open mode matters for a shared mapping, the file system for one that may hold a huge page. */
+		if (req->mmap.flags & MAP_ANONYMOUS)
+			return 0;
+		if ((req->mmap.flags & MAP_TYPE) != MAP_PRIVATE || req->mmap.length >= VMS_HUGE_SIZE)
+			return VMS_NEED_FILE;
+		return 0;
+	case VMS_CALL_SHMAT:
+		return VMS_NEED_SHM;
+	default:
+		return 0;
+	}
+}
+
+int vms_decide(struct vms_space *space, const struct vms_req *req, const struct vms_facts *facts,
+	       const struct vms_plan *const *busy, size_t nr_busy, vms_addr_t max_start,
+	       struct vms_plan *ret_plan)
+{
+	struct decision d = {
+		.space = space,
+		.req = req,
+		.facts = facts,
+		.busy = busy,
+		.nr_busy = nr_busy,
+		.max_start = max_start,
+	};
+	struct vms_plan plan = deciders[req->call](&d);
+	int r;
+
+	/* Settling must not fail once the child has changed: a move needs most, and so may every other in flight. */
+	if (plan.effect != VMS_EFFECT_NONE) {
+		r = vms_tree_reserve(&space->tree, 4 * (nr_busy + 1));
+		if (r < 0)
+			return r;
+	}
+	*ret_plan = plan;
+	return 0;
+}

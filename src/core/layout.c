@@ -1,0 +1,128 @@
+/* Layout of a fresh image; see the header. */
+#include "vmsup/core/layout.h"
+
+#include <errno.h>
+
+#define MIB ((vms_addr_t)1 << 20)
+/* Between exe and the stack's hole: the kernel's stack_guard_gap, so that the whole hole can be used. */
+#define GUARD MIB
+/* Random offsets never take more than these shares of the range. */
+#define EXE_SHARE 64
+#define STACK_SHARE 256
+#define BRK_SHARE 256
+#define TOP_SHARE 128
+#define MAX_SLIDE ((vms_addr_t)1 << 32)
+
+uint64_t vms_layout_random(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	return z ^ (z >> 31);
+}
+
+static vms_addr_t align_up(vms_addr_t a, vms_addr_t align)
+{
+	return (a + align - 1) & ~(align - 1);
+}
+
+static vms_addr_t align_down(vms_addr_t a, vms_addr_t align)
+{
+	return a & ~(align - 1);
+}
+
+static vms_addr_t max_addr(vms_addr_t a, vms_addr_t b)
+{
+	return a > b ? a : b;
+}
+
+/* A page-aligned distance below @range / @share. */
+static vms_addr_t slide(const struct vms_layout_req *req, uint64_t *state, unsigned int share)
+{
+	vms_addr_t room = vms_range_size(&req->range) / share;
+
+	if (room > MAX_SLIDE)
+		room = MAX_SLIDE;
+	if (!req->randomize || room < VMS_PAGE_SIZE)
+		return 0;
+	return vms_page_down(vms_layout_random(state) % room);
+}
+
+/* Room for the stack: its limit, but never more than a quarter of the range. */
+static vms_addr_t stack_room(const struct vms_layout_req *req)
+{
+	vms_addr_t quarter = vms_page_down(vms_range_size(&req->range) / 4);
+	vms_addr_t room = req->stack_limit;
+
+	if (room > ((vms_addr_t)1 << 46))
+		room = VMS_LAYOUT_STACK_DEFAULT;
+	room = vms_page_up(room);
+	if (room > quarter)
+		room = quarter;
+	return max_addr(room, req->stack.size);
+}
+
+static int too_small(const struct vms_layout_req *req, struct vms_err *err)
+{
+	return vms_err_set(err, -ENOMEM,
+			   "the range 0x%llx-0x%llx is too small for the program's image and stack (%llu KiB): "
+			   "choose a larger --range",
+			   (unsigned long long)req->range.start, (unsigned long long)req->range.end,
+			   (unsigned long long)((req->exe.size + req->interp.size + req->vdso.size +
+						 req->stack.size) >> 10));
+}
+
+int vms_layout_make(const struct vms_layout_req *req, struct vms_layout *ret_layout, struct vms_err *err)
+{
+	const vms_addr_t lo = req->range.start, hi = req->range.end;
+	const vms_addr_t room = stack_room(req), guard = GUARD;
+	uint64_t state = req->seed;
+	vms_addr_t exe_slide = slide(req, &state, EXE_SHARE), stack_slide = slide(req, &state, STACK_SHARE);
+	vms_addr_t brk_slide = slide(req, &state, BRK_SHARE), top_slide = slide(req, &state, TOP_SHARE);
+	struct vms_layout out = { 0 };
+	vms_addr_t top, bottom;
+
+	if (req->exe.size + req->interp.size + req->vdso.size + room + 2 * guard > hi - lo)
+		return too_small(req, err);
+	top = vms_page_down(hi - top_slide);
+	out.vdso = align_down(top - req->vdso.size, max_addr(req->vdso.align, VMS_PAGE_SIZE));
+	out.interp = align_down(out.vdso - req->interp.size, max_addr(req->interp.align, VMS_PAGE_SIZE));
+
+	if (req->exe.fixed) {
+		struct vms_range exe = { req->exe.fixed, req->exe.fixed + req->exe.size };
+
+		if (!vms_range_covers(&req->range, &exe))
+			return vms_err_set(err, -ERANGE,
+					   "the program is linked to run at 0x%llx-0x%llx only, outside the range "
+					   "0x%llx-0x%llx: choose a --range that holds it, or build it as a PIE",
+					   (unsigned long long)exe.start, (unsigned long long)exe.end,
+					   (unsigned long long)lo, (unsigned long long)hi);
+		out.exe = exe.start;
+		bottom = exe.end;
+		/* An image high in the range: what has no room above it goes below. */
+		if (exe.end > out.interp || out.interp - exe.end < room + 3 * guard + stack_slide + brk_slide) {
+			top = exe.start < top ? exe.start : top;
+			out.vdso = align_down(top - req->vdso.size, max_addr(req->vdso.align, VMS_PAGE_SIZE));
+			out.interp = align_down(out.vdso - req->interp.size,
+						max_addr(req->interp.align, VMS_PAGE_SIZE));
+			bottom = lo;
+			stack_slide = 0;
+			brk_slide = 0;
+		}
+	} else {
+		vms_addr_t align = max_addr(req->exe.align, VMS_PAGE_SIZE);
+		/* At or above its own size, so that a debugger does not take the load address for an offset. */
+		vms_addr_t low = req->exe.size < vms_range_size(&req->range) / 4 ? req->exe.size : 0;
+
+		out.exe = align_up(max_addr(lo, low) + exe_slide, align);
+		bottom = out.exe + req->exe.size;
+	}
+	out.stack_floor = bottom + guard + stack_slide;
+	out.stack = out.stack_floor + room - req->stack.size;
+	out.brk = out.stack + req->stack.size + VMS_PAGE_SIZE + brk_slide;
+	if (out.interp < lo || out.interp > top || out.brk + guard > out.interp || out.stack_floor < bottom)
+		return too_small(req, err);
+	*ret_layout = out;
+	return 0;
+}

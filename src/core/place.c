@@ -1,0 +1,164 @@
+/*
+ * Placement; see the header.
+ *
+ * The kernel's rule, as read in 6.18 and measured: a hint is taken when the whole of it is free; MAP_32BIT is a
+ * bottom-up first fit in [1 GiB, 2 GiB); everything else is a top-down first fit below mm->mmap_base, tried first
+ * with a huge page of slack where the mapping could hold huge pages.
+ */
+#include "vmsup/core/place.h"
+
+#include <errno.h>
+
+#define LOW2G_END ((vms_addr_t)2 << 30)
+#define KERNEL_LOW_START ((vms_addr_t)1 << 30)
+#define FOUR_G ((vms_addr_t)4 << 30)
+
+static vms_addr_t min_addr(vms_addr_t a, vms_addr_t b)
+{
+	return a < b ? a : b;
+}
+
+static vms_addr_t max_addr(vms_addr_t a, vms_addr_t b)
+{
+	return a > b ? a : b;
+}
+
+/* The hint as the kernel uses it; 0 when it will be ignored. mm/mmap.c round_hint_to_min. */
+static vms_addr_t usable_hint(const struct vms_space *space, const struct vms_place_req *req)
+{
+	vms_addr_t hint = vms_page_down(req->hint);
+	struct vms_range want;
+	const struct vms_vma *above;
+
+	if (!hint)
+		return 0;
+	if (hint < space->rules.mmap_min_addr)
+		hint = vms_page_up(space->rules.mmap_min_addr);
+	if (hint >= space->range.end || req->length > space->range.end - hint || hint < space->range.start)
+		return 0;
+	want = (struct vms_range){ hint, hint + req->length };
+	if (!vms_tree_is_free(&space->tree, &want))
+		return 0;
+	above = vms_tree_find_from(&space->tree, want.end);
+	if (above && (above->flags & VMS_VMA_GROWSDOWN) &&
+	    above->range.start - want.end < space->tree.guard)
+		return 0;
+	return hint;
+}
+
+static int top_down(const struct vms_space *space, const struct vms_place_req *req, vms_addr_t high,
+		    vms_addr_t length, vms_addr_t *ret_addr)
+{
+	vms_addr_t low = max_addr(space->range.start, space->rules.mmap_min_addr);
+
+	if (req->above4g)
+		low = max_addr(low, FOUR_G);
+	high = min_addr(high, space->range.end);
+	if (low >= high)
+		return -ENOMEM;
+	return vms_tree_find_gap(&space->tree, low, high, length, false, ret_addr);
+}
+
+/* True when the kernel first looks for a place with room to align a huge page. */
+static bool wants_huge(const struct vms_space *space, const struct vms_place_req *req)
+{
+	vms_addr_t first_huge;
+
+	if (req->hint || req->low2g)
+		return false;
+	if (req->has_file || req->shared_anon) {
+		if (!req->thp_file || req->shared_anon)
+			return false;
+	} else if (!(space->rules.thp_anon_any && req->length >= VMS_HUGE_SIZE) &&
+		   !(space->rules.thp_anon_multiple && req->length % VMS_HUGE_SIZE == 0)) {
+		return false;
+	}
+	first_huge = (req->offset + VMS_HUGE_SIZE - 1) & ~(VMS_HUGE_SIZE - 1);
+	return first_huge < req->offset + req->length &&
+	       req->offset + req->length - first_huge >= VMS_HUGE_SIZE;
+}
+
+/* mm/huge_memory.c __thp_get_unmapped_area */
+static int huge_aligned(const struct vms_space *space, const struct vms_place_req *req, vms_addr_t high,
+			vms_addr_t *ret_addr)
+{
+	vms_addr_t found, sub;
+	int r = top_down(space, req, high, req->length + VMS_HUGE_SIZE, &found);
+
+	if (r < 0)
+		return r;
+	sub = (req->offset - found) & (VMS_HUGE_SIZE - 1);
+	*ret_addr = sub ? found + sub : found + VMS_HUGE_SIZE;
+	return 0;
+}
+
+static int kernel_search(const struct vms_space *space, const struct vms_place_req *req, vms_addr_t high,
+			 vms_addr_t *ret_addr)
+{
+	if (wants_huge(space, req) && huge_aligned(space, req, high, ret_addr) == 0)
+		return 0;
+	return top_down(space, req, high, req->length, ret_addr);
+}
+
+static int kernel_low2g(const struct vms_space *space, const struct vms_place_req *req, vms_addr_t *ret_addr)
+{
+	vms_addr_t low = max_addr(space->range.start, KERNEL_LOW_START);
+	vms_addr_t high = min_addr(space->range.end, LOW2G_END);
+
+	if (low >= high)
+		return -ENOMEM;
+	return vms_tree_find_gap(&space->tree, low, high, req->length, true, ret_addr);
+}
+
+int vms_place_kernel(const struct vms_space *space, const struct vms_place_req *req, vms_addr_t *ret_addr,
+		     bool *ret_certain)
+{
+	vms_addr_t hint;
+	int r;
+
+	*ret_certain = !req->hugetlb && !space->legacy_layout;
+	if (req->low2g)
+		return kernel_low2g(space, req, ret_addr);
+	hint = usable_hint(space, req);
+	if (hint) {
+		*ret_addr = hint;
+		return 0;
+	}
+	r = kernel_search(space, req, space->ceiling ? space->ceiling : space->range.end, ret_addr);
+	if (!space->ceiling)
+		*ret_certain = false;
+	if (r == -ENOMEM && !space->confined) {
+		/* Below mmap_base nothing is left: the kernel then looks bottom-up, from a base unknown here. */
+		*ret_certain = false;
+		return vms_tree_find_gap(&space->tree, space->rules.mmap_min_addr, space->range.end,
+					 req->length, true, ret_addr);
+	}
+	if (r == -ENOMEM && space->ceiling && space->ceiling < space->range.end)
+		*ret_certain = false;
+	return r;
+}
+
+int vms_place_find(const struct vms_space *space, const struct vms_place_req *req, vms_addr_t max_start,
+		   vms_addr_t *ret_addr)
+{
+	vms_addr_t high = space->range.end;
+	vms_addr_t hint = max_start ? 0 : usable_hint(space, req);
+
+	/* A place below the rejected one: its last byte may lie above, its start may not. */
+	if (max_start && max_start < high)
+		high = max_start;
+	if (req->low2g) {
+		if (!max_start && kernel_low2g(space, req, ret_addr) == 0)
+			return 0;
+		high = min_addr(high, LOW2G_END);
+		return top_down(space, req, high, req->length, ret_addr);
+	}
+	if (hint) {
+		*ret_addr = hint;
+		return 0;
+	}
+	if (space->ceiling && space->ceiling < high &&
+	    kernel_search(space, req, space->ceiling, ret_addr) == 0)
+		return 0;
+	return kernel_search(space, req, high, ret_addr);
+}

@@ -1,0 +1,92 @@
+/* What this machine's kernel does; see the header. */
+#include "vmsup/host/machine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
+
+#define USER_END_47 ((vms_addr_t)0x7ffffffff000)
+#define USER_END_56 ((vms_addr_t)0xfffffffffff000)
+#define DEFAULT_GUARD_PAGES 256
+
+static vms_addr_t read_number(const char *path, vms_addr_t otherwise)
+{
+	FILE *file = fopen(path, "re");
+	unsigned long long value;
+
+	if (!file)
+		return otherwise;
+	if (fscanf(file, "%llu", &value) != 1)
+		value = otherwise;
+	fclose(file);
+	return value;
+}
+
+/* mm/mmap.c: stack_guard_gap= on the kernel's command line, in pages. */
+static vms_addr_t guard_gap(void)
+{
+	FILE *file = fopen("/proc/cmdline", "re");
+	vms_addr_t pages = DEFAULT_GUARD_PAGES;
+	char line[4096], *at;
+
+	if (!file)
+		return pages * VMS_PAGE_SIZE;
+	if (fgets(line, sizeof(line), file) && (at = strstr(line, "stack_guard_gap=")))
+		pages = strtoull(at + strlen("stack_guard_gap="), NULL, 10);
+	fclose(file);
+	return pages * VMS_PAGE_SIZE;
+}
+
+static bool has_57_bits(void)
+{
+	const size_t size = (size_t)VMS_PAGE_SIZE;
+	void *want = (void *)(uintptr_t)((vms_addr_t)1 << 48);
+	void *got = mmap(want, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (got == MAP_FAILED)
+		return false;
+	munmap(got, size);
+	return got == want;
+}
+
+static bool is_huge_aligned(size_t size)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	bool aligned = true;
+
+	/* Two natural places in a row, a page and a length apart, cannot both be aligned by chance. */
+	for (int i = 0; i < 2 && aligned; i++) {
+		void *odd = mmap(NULL, (size_t)VMS_PAGE_SIZE, PROT_NONE, flags, -1, 0);
+		void *got = mmap(NULL, size, PROT_NONE, flags, -1, 0);
+
+		aligned = got != MAP_FAILED && ((uintptr_t)got & (VMS_HUGE_SIZE - 1)) == 0;
+		if (got != MAP_FAILED)
+			munmap(got, size);
+		/* The odd page stays for the second round, so that the second place differs. */
+		if (odd != MAP_FAILED && i == 1)
+			munmap(odd, (size_t)VMS_PAGE_SIZE);
+	}
+	return aligned;
+}
+
+void vms_machine_learn(struct vms_machine *ret_machine)
+{
+	struct vms_machine m = { 0 };
+
+	m.user = (struct vms_range){ 0, has_57_bits() ? USER_END_56 : USER_END_47 };
+	m.rules.mmap_min_addr = read_number("/proc/sys/vm/mmap_min_addr", 65536);
+	m.rules.guard = guard_gap();
+	m.rules.thp_anon_any = is_huge_aligned((size_t)(2 * VMS_HUGE_SIZE + VMS_PAGE_SIZE));
+	m.rules.thp_anon_multiple = m.rules.thp_anon_any || is_huge_aligned((size_t)(2 * VMS_HUGE_SIZE));
+	m.has_mseal = syscall(SYS_mseal, 0, 0, 0) == 0;
+	/* arch/x86/mm/mmap.c: the gap below the stack is at most 5/6 of the addresses, the random part 2^28 pages. */
+	m.lowest_mmap_base = USER_END_47 / 6 - ((vms_addr_t)1 << 40) - ((vms_addr_t)1 << 36);
+	*ret_machine = m;
+}

@@ -1,0 +1,135 @@
+/* What /proc says about a task; see the header. */
+#include "vmsup/host/proc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/kcmp.h>
+
+#include "vmsup/base/fd.h"
+
+/* Read a small file of /proc in one go; NUL-terminated. */
+static int read_small(pid_t pid, const char *name, char *buf, size_t size)
+{
+	char path[48];
+	vms_autofd fd = -1;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	n = read(fd, buf, size - 1);
+	if (n < 0)
+		return -errno;
+	buf[n] = '\0';
+	return 0;
+}
+
+static const char *field(const char *text, const char *name)
+{
+	const char *at = strstr(text, name);
+
+	return at ? at + strlen(name) : NULL;
+}
+
+int vms_proc_status(pid_t tid, struct vms_proc_status *ret)
+{
+	char buf[4096];
+	const char *tgid, *ppid, *tracer, *threads, *caps;
+	int r = read_small(tid, "status", buf, sizeof(buf));
+
+	if (r < 0)
+		return r;
+	tgid = field(buf, "\nTgid:");
+	ppid = field(buf, "\nPPid:");
+	tracer = field(buf, "\nTracerPid:");
+	threads = field(buf, "\nThreads:");
+	caps = field(buf, "\nCapEff:");
+	if (!tgid || !ppid || !tracer)
+		return -ESRCH;
+	*ret = (struct vms_proc_status){
+		.tgid = (pid_t)strtol(tgid, NULL, 10),
+		.ppid = (pid_t)strtol(ppid, NULL, 10),
+		.tracer = (pid_t)strtol(tracer, NULL, 10),
+		.threads = threads ? (unsigned int)strtoul(threads, NULL, 10) : 0,
+		.cap_eff = caps ? strtoull(caps, NULL, 16) : 0,
+	};
+	if (strncmp(buf, "Name:\t", 6) == 0)
+		snprintf(ret->comm, sizeof(ret->comm), "%.*s", (int)strcspn(buf + 6, "\n"), buf + 6);
+	return 0;
+}
+
+int vms_proc_mm(pid_t pid, struct vms_proc_mm *ret)
+{
+	char buf[2048], *at;
+	uint64_t f[53] = { 0 };
+	int r = read_small(pid, "stat", buf, sizeof(buf));
+
+	if (r < 0)
+		return r;
+	/* The command may hold blanks and parentheses; what follows the last one is field 3. */
+	at = strrchr(buf, ')');
+	if (!at)
+		return -ESRCH;
+	at += 2;
+	for (int i = 3; i < 53 && *at; i++) {
+		f[i] = strtoull(at, &at, 10);
+		if (i == 3)
+			at += strcspn(at, " ");
+		at += strspn(at, " ");
+	}
+	if (!f[28] || !f[48])
+		return -EACCES;
+	*ret = (struct vms_proc_mm){
+		.start_code = f[26], .end_code = f[27], .start_stack = f[28],
+		.start_data = f[45], .end_data = f[46], .start_brk = f[47],
+		.arg_start = f[48],  .arg_end = f[49],	.env_start = f[50], .env_end = f[51],
+	};
+	return 0;
+}
+
+int vms_proc_pidfd(pid_t pid)
+{
+	long fd = syscall(SYS_pidfd_open, pid, 0);
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int vms_proc_getfd(int pidfd, int fd)
+{
+	long copy = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+
+	return copy < 0 ? -errno : (int)copy;
+}
+
+bool vms_proc_same_mm(pid_t a, pid_t b)
+{
+	return syscall(SYS_kcmp, a, b, KCMP_VM, 0, 0) == 0;
+}
+
+int vms_proc_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg)
+{
+	char path[32];
+	struct dirent *entry;
+	int r = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? -ESRCH : -errno;
+	while (r == 0 && (entry = readdir(dir))) {
+		if (entry->d_name[0] != '.')
+			r = fn((pid_t)strtol(entry->d_name, NULL, 10), arg);
+	}
+	closedir(dir);
+	return r;
+}

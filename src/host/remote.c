@@ -1,0 +1,128 @@
+/* Remote calls; see the header. */
+#include "vmsup/host/remote.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#include "vmsup/host/tracee.h"
+
+#define SYSCALL_INSN_SIZE 2
+
+int vms_remote_begin(struct vms_remote *remote, pid_t tid, bool was_seized, vms_addr_t ip, int nr,
+		     const uint64_t args[6])
+{
+	int r;
+
+	*remote = (struct vms_remote){ .tid = tid, .was_seized = was_seized, .ip = ip, .nr = nr };
+	memcpy(remote->args, args, sizeof(remote->args));
+	if (!was_seized) {
+		r = vms_tracee_seize(tid, PTRACE_O_EXITKILL);
+		if (r < 0)
+			return r;
+	}
+	return vms_tracee_interrupt(tid);
+}
+
+static int start_call(struct vms_remote *remote)
+{
+	struct user_regs_struct regs = remote->regs;
+	int r;
+
+	vms_regs_set_call(&regs, remote->ip - SYSCALL_INSN_SIZE, remote->nr, remote->args);
+	r = vms_tracee_set_regs(remote->tid, &regs);
+	if (r < 0)
+		return r;
+	remote->stage = VMS_REMOTE_STEPPING;
+	return vms_tracee_resume(remote->tid, VMS_RESUME_STEP, 0);
+}
+
+static int take_over(struct vms_remote *remote)
+{
+	int r = vms_tracee_get_regs(remote->tid, &remote->regs);
+
+	if (r < 0)
+		return r;
+	if (remote->regs.rip != remote->ip)
+		return -EPROTO;
+	r = vms_tracee_get_sigmask(remote->tid, &remote->sigmask);
+	if (r == 0)
+		r = vms_tracee_set_sigmask(remote->tid, UINT64_MAX);
+	return r < 0 ? r : start_call(remote);
+}
+
+static int take_result(struct vms_remote *remote)
+{
+	struct user_regs_struct regs;
+	int r = vms_tracee_get_regs(remote->tid, &regs);
+
+	if (r < 0)
+		return r;
+	remote->result = (int64_t)regs.rax;
+	remote->stage = VMS_REMOTE_DONE;
+	return 1;
+}
+
+int vms_remote_stop(struct vms_remote *remote, int status)
+{
+	enum vms_stop stop = vms_stop_of(status);
+
+	if (stop == VMS_STOP_GONE)
+		return -ESRCH;
+	if (remote->stage == VMS_REMOTE_WAITING) {
+		/* A stopped process can still be stepped; the kernel puts it back into its group stop at detach. */
+		if (stop == VMS_STOP_TRAP || stop == VMS_STOP_GROUP)
+			return take_over(remote);
+		return vms_tracee_resume(remote->tid, VMS_RESUME_CONT,
+					 stop == VMS_STOP_SIGNAL ? WSTOPSIG(status) : 0);
+	}
+	switch (stop) {
+	case VMS_STOP_SIGNAL:
+		if (WSTOPSIG(status) == SIGTRAP)
+			return take_result(remote);
+		/* Only SIGSTOP gets past the mask. Held back, it would hang the group stop. */
+		return vms_tracee_resume(remote->tid, VMS_RESUME_STEP, WSTOPSIG(status));
+	case VMS_STOP_GROUP:
+		return vms_tracee_resume(remote->tid, VMS_RESUME_LISTEN, 0);
+	default:
+		return vms_tracee_resume(remote->tid, VMS_RESUME_STEP, 0);
+	}
+}
+
+int vms_remote_again(struct vms_remote *remote, const uint64_t args[6])
+{
+	memcpy(remote->args, args, sizeof(remote->args));
+	return start_call(remote);
+}
+
+int vms_remote_finish(struct vms_remote *remote, int64_t value)
+{
+	int r;
+
+	remote->regs.rax = (uint64_t)value;
+	remote->regs.orig_rax = (uint64_t)-1;
+	r = vms_tracee_set_regs(remote->tid, &remote->regs);
+	if (r == 0)
+		r = vms_tracee_set_sigmask(remote->tid, remote->sigmask);
+	if (r < 0)
+		return r;
+	return remote->was_seized ? vms_tracee_resume(remote->tid, VMS_RESUME_CONT, 0) :
+				    vms_tracee_detach(remote->tid, 0);
+}
+
+void vms_remote_abandon(struct vms_remote *remote)
+{
+	struct user_regs_struct regs;
+
+	if (vms_tracee_get_regs(remote->tid, &regs) == 0) {
+		regs.rax = (uint64_t)-ENOMEM;
+		regs.orig_rax = (uint64_t)-1;
+		vms_ignore(vms_tracee_set_regs(remote->tid, &regs));
+	}
+	if (remote->was_seized)
+		vms_ignore(vms_tracee_resume(remote->tid, VMS_RESUME_CONT, 0));
+	else
+		vms_ignore(vms_tracee_detach(remote->tid, 0));
+}

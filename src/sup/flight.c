@@ -1,0 +1,129 @@
+/*
+ * Calls in flight: let go with CONTINUE, and nobody but the kernel knows whether they have happened. A call is settled when
+ * its thread comes again (it has returned), or when the kernel shows its whole effect.
+ */
+#include <errno.h>
+
+#include "vmsup/sup/sup.h"
+
+static int read_seen(struct vms_sup *sup, struct vms_mm *mm, const struct vms_plan *plan, struct vms_seen *ret_seen)
+{
+	int r = vms_maps_read(&mm->maps, &plan->range, &sup->seen_range);
+
+	if (r == 0)
+		r = vms_maps_read(&mm->maps, &plan->from, &sup->seen_from);
+	*ret_seen = (struct vms_seen){
+		.range = sup->seen_range.items,
+		.nr_range = sup->seen_range.nr,
+		.from = sup->seen_from.items,
+		.nr_from = sup->seen_from.nr,
+	};
+	return r;
+}
+
+/* Without confinement the top of the kernel's search is learned from the first place it chose. */
+static void learn_ceiling(struct vms_space *space, const struct vms_plan *plan, const struct vms_vma_list *list)
+{
+	if (space->ceiling || !plan || !plan->chosen || plan->low2g || plan->effect != VMS_EFFECT_MAP)
+		return;
+	for (size_t i = list->nr; i > 0; i--) {
+		const struct vms_vma *vma = &list->items[i - 1];
+
+		if (vms_tree_is_free(&space->tree, &vma->range) && vms_range_size(&vma->range) >= vms_range_size(&plan->range)) {
+			space->ceiling = vma->range.end;
+			return;
+		}
+	}
+}
+
+static void reread(struct vms_sup *sup, struct vms_mm *mm, const struct vms_plan *plan)
+{
+	struct vms_space *space = &mm->space;
+
+	mm->stale = true;
+	if (vms_maps_read(&mm->maps, &space->range, &sup->seen_all) < 0)
+		return;
+	learn_ceiling(space, plan, &sup->seen_all);
+	if (vms_space_adopt(space, &space->range, sup->seen_all.items, sup->seen_all.nr) == 0)
+		mm->stale = false;
+}
+
+void vms_flight_reread(struct vms_sup *sup, struct vms_mm *mm)
+{
+	reread(sup, mm, NULL);
+}
+
+/* What the kernel was expected to do and did not: told apart from what it may well have refused. */
+static void count_other(struct vms_sup *sup, const struct vms_space *space, const struct vms_plan *plan, size_t count_before)
+{
+	if (plan->chosen && plan->certain && space->tree.count != count_before)
+		sup->stats.mispredicted++;
+}
+
+void vms_flight_settle(struct vms_sup *sup, struct vms_thread *thread)
+{
+	struct vms_mm *mm = thread->process->mm;
+	struct vms_plan plan = thread->plan;
+	struct vms_seen seen;
+	size_t before;
+
+	vms_thread_land(thread);
+	if (!mm)
+		return;
+	if (read_seen(sup, mm, &plan, &seen) < 0) {
+		mm->stale = true;
+		return;
+	}
+	before = mm->space.tree.count;
+	switch (vms_settle(&mm->space, &plan, &seen)) {
+	case VMS_SETTLED_DONE:
+	case VMS_SETTLED_UNDONE:
+		break;
+	case VMS_SETTLED_OTHER:
+		sup->stats.mispredicted++;
+		break;
+	case VMS_SETTLED_REREAD:
+		reread(sup, mm, &plan);
+		count_other(sup, &mm->space, &plan, before);
+		break;
+	}
+}
+
+size_t vms_flight_probe(struct vms_sup *sup, struct vms_thread *self, const struct vms_plan **busy, size_t cap)
+{
+	struct vms_mm *mm = self->process->mm;
+	struct vms_thread *thread, *next;
+	size_t nr = 0;
+
+	for (thread = mm->in_flight; thread; thread = next) {
+		struct vms_seen seen;
+
+		next = thread->flight_next;
+		if (thread == self)
+			continue;
+		if (thread->plan.effect != VMS_EFFECT_UNKNOWN &&
+		    read_seen(sup, mm, &thread->plan, &seen) == 0 && vms_settle_shows(&thread->plan, &seen)) {
+			vms_flight_settle(sup, thread);
+			continue;
+		}
+		if (nr < cap)
+			busy[nr++] = &thread->plan;
+	}
+	if (mm->stale)
+		reread(sup, mm, NULL);
+	return nr;
+}
+
+void vms_flight_refresh(struct vms_sup *sup, struct vms_mm *mm)
+{
+	struct vms_thread *thread, *next;
+
+	for (thread = mm->in_flight; thread; thread = next) {
+		struct vms_seen seen;
+
+		next = thread->flight_next;
+		if (read_seen(sup, mm, &thread->plan, &seen) == 0 && vms_settle_shows(&thread->plan, &seen))
+			vms_flight_settle(sup, thread);
+	}
+	reread(sup, mm, NULL);
+}

@@ -1,0 +1,171 @@
+/*
+ * The signal guard.
+ *
+ * Until the supervisor has received a notification, a signal handler without SA_RESTART turns the call into EINTR, also calls
+ * that never return it. Only a tracer can repair that: at the signal-delivery stop it sees the trapped call and
+ * ERESTARTSYS, and writes ERESTARTNOINTR, with which the kernel restarts the call whatever SA_RESTART says.
+ * So a process that installs such a handler is seized, with all its threads and its fork children, until it execs.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#include "vmsup/host/mem.h"
+#include "vmsup/host/tracee.h"
+#include "vmsup/sup/sup.h"
+
+#define GUARD_OPTIONS                                                                                      \
+	(PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |              \
+	 PTRACE_O_TRACEEXEC)
+
+/* include/linux/errno.h: what the kernel holds in rax between an interrupted call and its restart. */
+#define ERESTARTSYS 512
+#define ERESTARTNOINTR 513
+
+/* The kernel's struct sigaction on x86-64. */
+struct kernel_sigaction {
+	uint64_t handler;
+	uint64_t flags;
+	uint64_t restorer;
+	uint64_t mask;
+};
+
+struct seizing {
+	struct vms_sup *sup;
+	unsigned int seized;
+	int error;
+};
+
+static int seize_thread(pid_t tid, void *arg)
+{
+	struct seizing *s = arg;
+	struct vms_tracee *tracee = vms_tracee_find(s->sup, tid);
+	int r;
+
+	if (tracee)
+		return 0;
+	r = vms_tracee_seize(tid, GUARD_OPTIONS);
+	if (r == -ESRCH)
+		return 0; /* it ends just now */
+	if (r < 0) {
+		s->error = r;
+		return r;
+	}
+	tracee = vms_tracee_get(s->sup, tid);
+	if (!tracee)
+		return -ENOMEM;
+	tracee->guarded = true;
+	s->seized++;
+	return 0;
+}
+
+/* Threads that a seized thread makes are seized by the kernel; those of others need another look. */
+static int guard_process(struct vms_sup *sup, struct vms_process *process)
+{
+	struct seizing s = { .sup = sup };
+	int r;
+
+	do {
+		s.seized = 0;
+		r = vms_proc_each_thread(process->pid, seize_thread, &s);
+	} while (r == 0 && s.seized > 0);
+	return r;
+}
+
+static bool needs_guard(const struct vms_thread *thread, const struct vms_req *req)
+{
+	struct kernel_sigaction action;
+
+	if (vms_mem_read(thread->tid, req->sigaction.action, &action, sizeof(action)) < 0)
+		return false;
+	return action.handler != (uintptr_t)SIG_DFL && action.handler != (uintptr_t)SIG_IGN &&
+	       !(action.flags & SA_RESTART);
+}
+
+void vms_guard_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
+		    const struct vms_req *req, long long began)
+{
+	struct vms_process *process = thread->process;
+	struct vms_plan plan = vms_plan_pass();
+	int r;
+
+	if (!process->guarded && !process->guard_refused && needs_guard(thread, req)) {
+		r = guard_process(sup, process);
+		if (r < 0) {
+			process->guard_refused = true;
+			vms_log_limited(&sup->guard_log,
+					"process %d is traced by somebody else: it runs without the signal guard, and its "
+					"memory calls may see EINTR",
+					process->pid);
+		} else {
+			process->guarded = true;
+		}
+	}
+	vms_step_answer(sup, trap, req, &plan, began);
+}
+
+/* True when the registers show a trapped call that a signal took out of its notification. */
+static bool was_interrupted(const struct user_regs_struct *regs)
+{
+	return (int64_t)regs->rax == -ERESTARTSYS && vms_call_by_nr((int)regs->orig_rax) < VMS_NR_CALLS;
+}
+
+static void repair(struct vms_sup *sup, pid_t tid)
+{
+	struct user_regs_struct regs;
+
+	if (vms_tracee_get_regs(tid, &regs) < 0 || !was_interrupted(&regs))
+		return;
+	regs.rax = (uint64_t)-ERESTARTNOINTR;
+	if (vms_tracee_set_regs(tid, &regs) == 0)
+		sup->stats.signal_repairs++;
+}
+
+void vms_guard_event(struct vms_sup *sup, struct vms_tracee *tracee, int status)
+{
+	const pid_t tid = tracee->tid;
+	enum vms_stop stop = vms_stop_of(status);
+
+	if (stop == VMS_STOP_GONE) {
+		vms_tracee_drop(sup, tracee);
+		return;
+	}
+	/* Not the guard's any more: let it go, with the signal it was about to take. */
+	if (!tracee->guarded || stop == VMS_STOP_EXEC) {
+		if (stop == VMS_STOP_SIGNAL)
+			repair(sup, tid);
+		vms_ignore(vms_tracee_detach(tid, stop == VMS_STOP_SIGNAL ? WSTOPSIG(status) : 0));
+		vms_tracee_drop(sup, tracee);
+		return;
+	}
+	switch (stop) {
+	case VMS_STOP_SIGNAL:
+		repair(sup, tid);
+		vms_ignore(vms_tracee_resume(tid, VMS_RESUME_CONT, WSTOPSIG(status)));
+		break;
+	case VMS_STOP_GROUP:
+		vms_ignore(vms_tracee_resume(tid, VMS_RESUME_LISTEN, 0));
+		break;
+	default:
+		vms_ignore(vms_tracee_resume(tid, VMS_RESUME_CONT, 0));
+		break;
+	}
+}
+
+void vms_guard_adopt(struct vms_sup *sup, pid_t tid, int status)
+{
+	struct vms_tracee *tracee = vms_tracee_get(sup, tid);
+	struct vms_proc_status proc;
+	struct vms_process *process;
+
+	if (!tracee) {
+		vms_ignore(vms_tracee_detach(tid, 0));
+		return;
+	}
+	tracee->guarded = true;
+	if (vms_proc_status(tid, &proc) == 0 &&
+	    vms_tasks_get_process(&sup->tasks, proc.tgid, &process) == 0)
+		process->guarded = true;
+	vms_guard_event(sup, tracee, status);
+}

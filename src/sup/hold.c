@@ -1,0 +1,91 @@
+/*
+ * Calls that wait for others.
+ *
+ * A held call is tried again after a short while, as if it had just been received. It never waits longer than a few
+ * milliseconds: a call that does not return (a page that nobody serves) must not stall its process more than
+ * it would by itself. What is then decided may be overtaken; settling repairs the tree.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <utlist.h>
+
+#include "vmsup/base/fd.h"
+#include "vmsup/sup/sup.h"
+
+#define HOLD_TICK_NS 50000
+#define HOLD_MAX_NS 5000000
+#define MAX_HELD 4096
+
+static void arm(struct vms_sup *sup)
+{
+	const struct itimerspec tick = { .it_value = { .tv_nsec = HOLD_TICK_NS } };
+
+	if (!sup->hold_armed && timerfd_settime(sup->hold_timer, 0, &tick, NULL) == 0)
+		sup->hold_armed = true;
+}
+
+bool vms_hold(struct vms_sup *sup, const struct vms_trap *trap)
+{
+	long long now = vms_now_ns(), since = sup->retried_since;
+	struct vms_held *held;
+
+	if ((since && now - since > HOLD_MAX_NS) || sup->nr_held >= MAX_HELD)
+		return false;
+	held = calloc(1, sizeof(*held));
+	if (!held)
+		return false;
+	held->trap = *trap;
+	held->since = since ? since : now;
+	DL_APPEND(sup->held, held);
+	sup->nr_held++;
+	if (!since)
+		sup->stats.held++;
+	arm(sup);
+	return true;
+}
+
+static void on_tick(void *arg, int fd, unsigned int events)
+{
+	struct vms_sup *sup = arg;
+	struct vms_held *list = sup->held, *held, *next;
+	uint64_t ticks;
+
+	(void)events;
+	if (read(fd, &ticks, sizeof(ticks)) < 0)
+		return;
+	sup->hold_armed = false;
+	sup->held = NULL;
+	sup->nr_held = 0;
+	DL_FOREACH_SAFE(list, held, next) {
+		struct vms_trap trap = held->trap;
+
+		sup->retried_since = held->since;
+		free(held);
+		/* Withdrawn meanwhile, its thread may be in another call by now. */
+		if (vms_listener_is_valid(&sup->listener, trap.id))
+			vms_step(sup, &trap);
+		sup->retried_since = 0;
+	}
+}
+
+int vms_hold_start(struct vms_sup *sup)
+{
+	sup->hold_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (sup->hold_timer < 0)
+		return -errno;
+	return vms_loop_add(sup->loop, sup->hold_timer, VMS_WATCH_READ, 0, on_tick, sup, &sup->hold_watch);
+}
+
+void vms_hold_done(struct vms_sup *sup)
+{
+	struct vms_held *held, *next;
+
+	DL_FOREACH_SAFE(sup->held, held, next)
+		free(held);
+	sup->held = NULL;
+	vms_watch_free(sup->hold_watch);
+	vms_fd_close(&sup->hold_timer);
+}

@@ -1,0 +1,89 @@
+/*
+ * RLIMIT_AS.
+ *
+ * The fence counts as address space. It is as large in every process of the tree, so the kernel is told the child's limit
+ * plus the fence, and the child is told the kernel's limit less the fence: the kernel itself goes on enforcing it, also for the
+ * stack, over fork and exec.
+ */
+#include <errno.h>
+#include <sys/resource.h>
+
+#include <linux/capability.h>
+
+#include "vmsup/host/mem.h"
+#include "vmsup/sup/sup.h"
+
+static rlim_t add_fence(const struct vms_sup *sup, rlim_t limit)
+{
+	if (limit == RLIM_INFINITY || limit > RLIM_INFINITY - sup->fence_size - 1)
+		return RLIM_INFINITY;
+	return limit + sup->fence_size;
+}
+
+static rlim_t less_fence(const struct vms_sup *sup, rlim_t limit)
+{
+	if (limit == RLIM_INFINITY)
+		return RLIM_INFINITY;
+	return limit > sup->fence_size ? limit - sup->fence_size : 0;
+}
+
+static bool may_raise(pid_t tid)
+{
+	struct vms_proc_status status;
+
+	return vms_proc_status(tid, &status) == 0 && (status.cap_eff & ((uint64_t)1 << CAP_SYS_RESOURCE));
+}
+
+/* The order of kernel/sys.c do_prlimit (6.18). Returns 0 or a positive errno for the child. */
+static int set_limit(const struct vms_sup *sup, pid_t caller, pid_t target, const struct rlimit *old,
+		     const struct rlimit *new)
+{
+	struct rlimit real;
+
+	if (new->rlim_cur > new->rlim_max)
+		return EINVAL;
+	if (new->rlim_max > old->rlim_max && !may_raise(caller))
+		return EPERM;
+	real.rlim_cur = add_fence(sup, new->rlim_cur);
+	real.rlim_max = add_fence(sup, new->rlim_max);
+	return prlimit(target, RLIMIT_AS, &real, NULL) < 0 ? errno : 0;
+}
+
+static int serve(const struct vms_sup *sup, const struct vms_thread *thread, const struct vms_req *req, pid_t target)
+{
+	struct rlimit old, new;
+	int r;
+
+	if ((req->call == VMS_CALL_SETRLIMIT && !req->rlimit.new_limit) ||
+	    (req->call == VMS_CALL_GETRLIMIT && !req->rlimit.old_limit))
+		return EFAULT;
+	if (req->rlimit.new_limit && vms_mem_read(thread->tid, req->rlimit.new_limit, &new, sizeof(new)) < 0)
+		return EFAULT;
+	if (prlimit(target, RLIMIT_AS, NULL, &old) < 0)
+		return errno;
+	old.rlim_cur = less_fence(sup, old.rlim_cur);
+	old.rlim_max = less_fence(sup, old.rlim_max);
+	if (req->rlimit.new_limit) {
+		r = set_limit(sup, thread->tid, target, &old, &new);
+		if (r)
+			return r;
+	}
+	if (req->rlimit.old_limit && vms_mem_write(thread->tid, req->rlimit.old_limit, &old, sizeof(old)) < 0)
+		return EFAULT;
+	return 0;
+}
+
+void vms_limit_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
+		    const struct vms_req *req, long long began)
+{
+	struct vms_plan plan = vms_plan_pass();
+	pid_t target = req->rlimit.pid ? req->rlimit.pid : thread->process->pid;
+
+	/* Another process of the tree, or one that has no fence: then the kernel's own answer is right. */
+	if (sup->fence_size && vms_tasks_find_process(&sup->tasks, target)) {
+		int error = serve(sup, thread, req, target);
+
+		plan = error ? vms_plan_refuse(error) : vms_plan_reply(0);
+	}
+	vms_step_answer(sup, trap, req, &plan, began);
+}

@@ -1,0 +1,102 @@
+/*
+ * What can be seen of a program before it is executed: a 32-bit program, or one that is linked to run outside the range, is
+ * refused while its caller can still hear of it. This is advice: the path is the child's, and it may change. What gets
+ * past is found at the exec stop, and killed there.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vmsup/base/fd.h"
+#include "vmsup/host/mem.h"
+#include "vmsup/sup/sup.h"
+
+#define MAX_PATH 4096
+#define MAX_LOADS 64
+
+/* The string at @addr; it may end close before memory that is not there. */
+static int read_path(pid_t tid, vms_addr_t addr, char *buf, size_t size)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		size_t chunk = (size_t)(VMS_PAGE_SIZE - ((addr + done) & ~VMS_PAGE_MASK));
+		int r;
+
+		if (chunk > size - done)
+			chunk = size - done;
+		r = vms_mem_read(tid, addr + done, buf + done, chunk);
+		if (r < 0)
+			return r;
+		if (memchr(buf + done, '\0', chunk))
+			return 0;
+		done += chunk;
+	}
+	return -ENAMETOOLONG;
+}
+
+static int open_program(const struct vms_trap *trap)
+{
+	const bool at = trap->nr == vms_call_get(VMS_CALL_EXECVEAT)->nr;
+	char path[MAX_PATH], name[MAX_PATH + 64];
+	int fd;
+
+	if (read_path(trap->tid, trap->args[at ? 1 : 0], path, sizeof(path)) < 0)
+		return -1;
+	if (path[0] == '/')
+		snprintf(name, sizeof(name), "/proc/%d/root%s", trap->tid, path);
+	else if (at && (int)trap->args[0] != AT_FDCWD)
+		snprintf(name, sizeof(name), "/proc/%d/fd/%d%s%s", trap->tid, (int)trap->args[0],
+			 path[0] ? "/" : "", path);
+	else
+		snprintf(name, sizeof(name), "/proc/%d/cwd/%s", trap->tid, path);
+	/* Never block on a FIFO, and never open a device for good. */
+	fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return fd;
+}
+
+static bool loads_outside(const struct vms_sup *sup, int fd, const Elf64_Ehdr *ehdr, struct vms_range *ret_span)
+{
+	Elf64_Phdr phdr[MAX_LOADS];
+	size_t nr = ehdr->e_phnum < MAX_LOADS ? ehdr->e_phnum : MAX_LOADS;
+
+	if (ehdr->e_phentsize != sizeof(phdr[0]) ||
+	    pread(fd, phdr, nr * sizeof(phdr[0]), (off_t)ehdr->e_phoff) != (ssize_t)(nr * sizeof(phdr[0])))
+		return false;
+	for (size_t i = 0; i < nr; i++) {
+		*ret_span = (struct vms_range){ vms_page_down(phdr[i].p_vaddr),
+						vms_page_up(phdr[i].p_vaddr + phdr[i].p_memsz) };
+		if (phdr[i].p_type == PT_LOAD && phdr[i].p_memsz && !vms_range_covers(&sup->range, ret_span))
+			return true;
+	}
+	return false;
+}
+
+int vms_precheck(const struct vms_sup *sup, const struct vms_trap *trap, struct vms_err *err)
+{
+	vms_autofd fd = open_program(trap);
+	struct vms_range span;
+	Elf64_Ehdr ehdr;
+
+	if (fd < 0 || pread(fd, &ehdr, sizeof(ehdr), 0) != (ssize_t)sizeof(ehdr) ||
+	    memcmp(ehdr.e_ident, ELFMAG, SELFMAG) != 0)
+		return 0;
+	if (ehdr.e_ident[EI_CLASS] == ELFCLASS32 &&
+	    (ehdr.e_machine == EM_386 || ehdr.e_machine == EM_X86_64)) {
+		vms_err_set(err, 0, "it is %s program: vmsup runs 64-bit x86-64 programs only",
+			    ehdr.e_machine == EM_386 ? "a 32-bit (i386)" : "an x32");
+		return ENOEXEC;
+	}
+	if (ehdr.e_ident[EI_CLASS] == ELFCLASS64 && ehdr.e_type == ET_EXEC && sup->reloc_conf.fence &&
+	    loads_outside(sup, fd, &ehdr, &span)) {
+		vms_err_set(err, 0,
+			    "it is linked to run at 0x%llx (ET_EXEC), outside the range 0x%llx-0x%llx: choose a --range that "
+			    "holds it, or build it as a PIE",
+			    (unsigned long long)span.start, (unsigned long long)sup->range.start,
+			    (unsigned long long)sup->range.end);
+		return ENOEXEC;
+	}
+	return 0;
+}

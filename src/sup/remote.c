@@ -1,0 +1,130 @@
+/* Placements that the kernel would not make by itself, carried out by a remote call; retried where the kernel rejects one. */
+#include <errno.h>
+#include <string.h>
+
+#include "vmsup/sup/sup.h"
+
+#define MAX_TRIES 64
+
+static void mark(const struct vms_sup *sup, const struct vms_tracee *tracee, uint64_t args[6])
+{
+	memcpy(args, tracee->plan.args, sizeof(tracee->plan.args));
+	vms_cookie_mark(&sup->cookie, tracee->trap.nr, args);
+}
+
+void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
+		     const struct vms_req *req, const struct vms_facts *facts, const struct vms_plan *plan,
+		     long long began)
+{
+	struct vms_tracee *tracee = vms_tracee_get(sup, thread->tid);
+	struct vms_plan fallback = *plan;
+	uint64_t args[6];
+	int r;
+
+	if (!tracee) {
+		fallback = vms_plan_refuse(ENOMEM);
+		vms_step_answer(sup, trap, req, &fallback, began);
+		return;
+	}
+	tracee->trap = *trap;
+	tracee->req = *req;
+	tracee->facts = *facts;
+	tracee->plan = *plan;
+	tracee->tries = 0;
+	tracee->began = began;
+	mark(sup, tracee, args);
+	r = vms_remote_begin(&tracee->remote, thread->tid, tracee->guarded, trap->ip, trap->nr, args);
+	if (r < 0) {
+		/* Traced by somebody else: the kernel places, inside the fence, and settling finds where. */
+		if (!tracee->guarded)
+			vms_tracee_drop(sup, tracee);
+		fallback.verdict = VMS_CONTINUE;
+		fallback.certain = false;
+		if (vms_step_answer(sup, trap, req, &fallback, began))
+			vms_thread_fly(thread, &fallback);
+		return;
+	}
+	sup->stats.remote++;
+	tracee->job = VMS_JOB_REMOTE;
+	vms_thread_fly(thread, plan);
+	/* What the notified call itself returns is never seen; a stale one stops all the same, and is let go. */
+	if (vms_listener_refuse(&sup->listener, trap->id, ENOSYS) < 0) {
+		sup->stats.stale++;
+		tracee->remote.stage = VMS_REMOTE_DONE;
+	}
+}
+
+/* Try the next place below the one that was rejected. False: there is none. */
+static bool retry(struct vms_sup *sup, struct vms_tracee *tracee, struct vms_thread *thread)
+{
+	const struct vms_plan *busy[64];
+	struct vms_mm *mm = thread->process->mm;
+	vms_addr_t rejected = tracee->plan.range.start;
+	struct vms_plan plan;
+	uint64_t args[6];
+	size_t nr;
+
+	if (++tracee->tries > MAX_TRIES)
+		return false;
+	vms_thread_land(thread);
+	nr = vms_flight_probe(sup, thread, busy, 64);
+	if (vms_decide(&mm->space, &tracee->req, &tracee->facts, busy, nr, rejected, &plan) < 0 ||
+	    plan.verdict != VMS_REMOTE)
+		return false;
+	sup->stats.retried++;
+	tracee->plan = plan;
+	vms_thread_fly(thread, &plan);
+	mark(sup, tracee, args);
+	return vms_remote_again(&tracee->remote, args) == 0;
+}
+
+static void finish(struct vms_sup *sup, struct vms_tracee *tracee)
+{
+	struct vms_thread *thread = vms_tasks_find(&sup->tasks, tracee->tid);
+	int64_t result = tracee->remote.result;
+
+	if (thread && thread->is_in_flight) {
+		if (result == -EEXIST && tracee->plan.chosen && retry(sup, tracee, thread))
+			return;
+		if (result == -EEXIST)
+			result = -ENOMEM;
+		if (thread->is_in_flight)
+			vms_flight_settle(sup, thread);
+	}
+	if (sup->trace)
+		vms_trace_write(sup, &tracee->trap, &tracee->req, &tracee->plan, result, true, tracee->began);
+	vms_ignore(vms_remote_finish(&tracee->remote, result));
+	vms_tracee_end_job(sup, tracee);
+}
+
+void vms_remote_event(struct vms_sup *sup, struct vms_tracee *tracee, int status)
+{
+	struct vms_thread *thread;
+	int r;
+
+	/* The notification was stale: nothing has happened. The thread is let go where it stopped. */
+	if (tracee->remote.stage == VMS_REMOTE_DONE) {
+		thread = vms_tasks_find(&sup->tasks, tracee->tid);
+		if (thread)
+			vms_thread_land(thread);
+		tracee->job = VMS_JOB_NONE;
+		vms_guard_event(sup, tracee, status);
+		return;
+	}
+	r = vms_remote_stop(&tracee->remote, status);
+	if (r == 1) {
+		finish(sup, tracee);
+		return;
+	}
+	if (r == 0)
+		return;
+	thread = vms_tasks_find(&sup->tasks, tracee->tid);
+	if (thread) {
+		if (thread->process->mm)
+			thread->process->mm->stale = true;
+		vms_thread_land(thread);
+	}
+	if (r != -ESRCH)
+		vms_remote_abandon(&tracee->remote);
+	vms_tracee_end_job(sup, tracee);
+}

@@ -1,0 +1,135 @@
+/* What a supervisor tells about itself; see the header. */
+#include "vmsup/sup/report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmsup/sup/sup.h"
+#include "vmsup/wire/msg.h"
+
+static json_t *hex(vms_addr_t value)
+{
+	return json_sprintf("0x%" PRIx64, value);
+}
+
+static json_t *range_json(const struct vms_sup *sup)
+{
+	if (!sup->reloc_conf.fence)
+		return json_null();
+	return json_pack("{s:o, s:o}", "start", hex(sup->range.start), "end", hex(sup->range.end));
+}
+
+static const char *mode_name(const struct vms_sup *sup)
+{
+	return sup->options.mode == VMS_MODE_FENCE ? "fence" : "supervise";
+}
+
+static json_t *flags_json(const struct vms_vma *vma)
+{
+	static const struct {
+		uint32_t flag;
+		const char *name;
+	} names[] = {
+		{ VMS_VMA_NORESERVE, "noreserve" }, { VMS_VMA_GROWSDOWN, "growsdown" },
+		{ VMS_VMA_LOW2G, "low2g" },	    { VMS_VMA_SEALED, "sealed" },
+		{ VMS_VMA_HUGETLB, "hugetlb" },
+	};
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (vma->flags & names[i].flag)
+			json_array_append_new(array, json_string(names[i].name));
+	}
+	return array;
+}
+
+static json_t *vma_json(struct vms_mm *mm, const struct vms_vma *vma)
+{
+	char name[4096], prot[4] = "---";
+	bool named;
+
+	if (vma->prot & VMS_PROT_READ)
+		prot[0] = 'r';
+	if (vma->prot & VMS_PROT_WRITE)
+		prot[1] = 'w';
+	if (vma->prot & VMS_PROT_EXEC)
+		prot[2] = 'x';
+	/* The tree knows a file by device and inode; its name is only asked for here. */
+	named = vma->ino && mm && vms_maps_name(&mm->maps, vma->range.start, name, sizeof(name)) == 0 && name[0];
+	return json_pack("{s:o, s:o, s:s, s:b, s:s, s:o, s:o, s:I}", "start", hex(vma->range.start), "end",
+			 hex(vma->range.end), "prot", prot, "shared", (vma->flags & VMS_VMA_SHARED) != 0, "kind",
+			 vms_vma_kind_name(vma->kind), "flags", flags_json(vma), "file",
+			 named ? vms_msg_text(name) : json_null(), "offset", (json_int_t)vma->offset);
+}
+
+static void append_fence(const struct vms_sup *sup, json_t *maps, vms_addr_t start, vms_addr_t end)
+{
+	struct vms_vma fence = { .range = { start, end }, .kind = VMS_KIND_FENCE,
+				 .flags = VMS_VMA_NORESERVE | (sup->reloc_conf.seal ? VMS_VMA_SEALED : 0) };
+
+	if (sup->reloc_conf.fence && start < end)
+		json_array_append_new(maps, vma_json(NULL, &fence));
+}
+
+static json_t *maps_json(const struct vms_sup *sup, struct vms_mm *mm)
+{
+	json_t *maps = json_array();
+	const struct vms_vma *vma;
+
+	append_fence(sup, maps, vms_page_up(sup->machine.rules.mmap_min_addr), sup->range.start);
+	for (vma = vms_tree_first(&mm->space.tree); vma; vma = vms_tree_next(vma))
+		json_array_append_new(maps, vma_json(mm, vma));
+	append_fence(sup, maps, sup->range.end, sup->machine.user.end);
+	return maps;
+}
+
+int vms_report_maps(struct vms_sup *sup, pid_t pid, json_t **ret, struct vms_err *err)
+{
+	struct vms_process *process = vms_tasks_find_process(&sup->tasks, pid);
+	struct vms_proc_status status;
+	struct vms_mm *mm;
+	int r;
+
+	if (!process)
+		return -ESRCH;
+	r = vms_tasks_load_mm(&sup->tasks, process);
+	if (r == 0)
+		r = vms_proc_status(pid, &status);
+	if (r < 0)
+		return vms_err_set(err, r, "process %d cannot be looked into: %s", pid, strerror(-r));
+	mm = process->mm;
+	vms_flight_refresh(sup, mm);
+	*ret = json_pack("{s:i, s:i, s:o, s:o, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o}", "pid", (int)pid,
+			 "supervisor", (int)getpid(), "command", vms_msg_text(status.comm), "range",
+			 range_json(sup), "mode", mode_name(sup), "brk_base", hex(mm->space.brk.base), "brk",
+			 hex(mm->space.brk.current), "brk_frontier", hex(mm->space.brk.frontier), "va",
+			 (json_int_t)mm->space.tree.va, "commit", (json_int_t)mm->space.tree.commit, "reserved",
+			 (json_int_t)(mm->space.tree.va - mm->space.tree.commit), "mappings",
+			 (json_int_t)mm->space.tree.count, "maps", maps_json(sup, mm));
+	return *ret ? 0 : -ENOMEM;
+}
+
+int vms_report_ps(struct vms_sup *sup, json_t **ret)
+{
+	json_t *processes = json_array(), *command = json_array();
+
+	for (char **arg = sup->options.argv; *arg; arg++)
+		json_array_append_new(command, vms_msg_text(*arg));
+	for (const struct vms_process *p = sup->tasks.processes; p; p = p->hh.next) {
+		struct vms_proc_status status;
+
+		if (vms_proc_status(p->pid, &status) < 0)
+			continue;
+		json_array_append_new(
+			processes,
+			json_pack("{s:i, s:i, s:o, s:i, s:o, s:o}", "pid", (int)p->pid, "ppid", (int)status.ppid,
+				  "command", vms_msg_text(status.comm), "threads", (int)status.threads, "mappings",
+				  p->mm ? json_integer((json_int_t)p->mm->space.tree.count) : json_null(), "va",
+				  p->mm ? json_integer((json_int_t)p->mm->space.tree.va) : json_null()));
+	}
+	*ret = json_pack("{s:i, s:i, s:o, s:s, s:o, s:o}", "supervisor", (int)getpid(), "uid", (int)getuid(), "range",
+			 range_json(sup), "mode", mode_name(sup), "command", command, "processes", processes);
+	return *ret ? 0 : -ENOMEM;
+}

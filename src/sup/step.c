@@ -1,0 +1,219 @@
+/*
+ * The way of one call. Read this file first:
+ *
+ *	receive -> decode -> decide -> apply -> settle -> reply
+ *
+ * The listener has received; here the call is decoded from its registers, decided on the tree, and carried out the
+ * cheapest way that yields exactly what was decided. An answer to CONTINUE lets the call happen later than this step: it is
+ * then in flight, and settled when the thread comes again (flight.c).
+ */
+#include <errno.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+#include <sys/mman.h>
+#include <sys/vfs.h>
+#include <fcntl.h>
+
+#include <linux/magic.h>
+
+#include "vmsup/base/fd.h"
+#include "vmsup/host/proc.h"
+#include "vmsup/sup/sup.h"
+
+/* Plans of other threads that one decision looks at. */
+#define MAX_BUSY 512
+
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+
+/* File systems whose mappings are aligned to huge pages (f_op->get_unmapped_area = thp_get_unmapped_area, 6.18). */
+static bool aligns_huge(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return false;
+	return fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC || fs.f_type == BTRFS_SUPER_MAGIC;
+}
+
+/* What the open mode and the seals leave. The fd may change under us: this predicts, the kernel decides. */
+static void file_facts(const struct vms_thread *thread, int fd, struct vms_facts *facts)
+{
+	vms_autofd copy = vms_proc_getfd(thread->process->pidfd, fd);
+	int mode, seals;
+
+	if (copy < 0)
+		return;
+	mode = fcntl(copy, F_GETFL);
+	if (mode < 0)
+		return;
+	facts->file.known = true;
+	facts->file.may = VMS_PROT_ALL;
+	if ((mode & O_ACCMODE) == O_RDONLY)
+		facts->file.may &= (uint8_t)~VMS_PROT_WRITE;
+	seals = fcntl(copy, F_GET_SEALS);
+	if (seals >= 0 && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)))
+		facts->file.may &= (uint8_t)~VMS_PROT_WRITE;
+	facts->file.thp = aligns_huge(copy);
+}
+
+static void gather_facts(const struct vms_thread *thread, const struct vms_req *req, struct vms_facts *facts)
+{
+	unsigned int needs = vms_decide_needs(req);
+	struct shmid_ds ds;
+
+	*facts = (struct vms_facts){ 0 };
+	if (needs & VMS_NEED_FILE)
+		file_facts(thread, req->mmap.fd, facts);
+	if ((needs & VMS_NEED_SHM) && shmctl(req->shmat.id, IPC_STAT, &ds) == 0) {
+		facts->shm.known = true;
+		facts->shm.size = ds.shm_segsz;
+	}
+}
+
+bool vms_step_answer(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req,
+		     const struct vms_plan *plan, long long began)
+{
+	int64_t result = 0;
+	bool has_result = true;
+	int r;
+
+	switch (plan->verdict) {
+	case VMS_CONTINUE:
+		sup->stats.continued++;
+		has_result = false;
+		r = vms_listener_continue(&sup->listener, trap->id);
+		break;
+	case VMS_REPLY:
+		sup->stats.replied++;
+		result = (int64_t)plan->value;
+		r = vms_listener_reply(&sup->listener, trap->id, plan->value);
+		break;
+	case VMS_REFUSE:
+	case VMS_REMOTE:
+	default:
+		sup->stats.refused++;
+		result = -(plan->error ? plan->error : EPERM);
+		r = vms_listener_refuse(&sup->listener, trap->id, (int)-result);
+		break;
+	}
+	if (r < 0)
+		sup->stats.stale++;
+	if (sup->trace)
+		vms_trace_write(sup, trap, req, plan, result, has_result, began);
+	return r == 0;
+}
+
+/* Waiting for @busy would change what is decided. */
+static bool must_wait(const struct vms_sup *sup, const struct vms_plan *plan, const struct vms_plan *const *busy,
+		      size_t nr_busy)
+{
+	for (size_t i = 0; i < nr_busy; i++) {
+		if (!plan->chosen && plan->effect != VMS_EFFECT_NONE &&
+		    plan->effect != VMS_EFFECT_UNKNOWN &&
+		    (vms_plan_touches(busy[i], &plan->range) || vms_plan_touches(busy[i], &plan->from)))
+			return true;
+		/* While another thread's call moves the gaps, where the kernel will place this one is a guess. */
+		if (sup->options.audit && plan->effect != VMS_EFFECT_NONE && vms_plan_moves_gaps(busy[i]))
+			return true;
+	}
+	return false;
+}
+
+static void memory_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
+			const struct vms_req *req, long long began)
+{
+	const struct vms_plan *busy[MAX_BUSY];
+	struct vms_plan plan = vms_plan_refuse(ENOMEM);
+	struct vms_facts facts;
+	size_t nr_busy;
+
+	if (vms_tasks_load_mm(&sup->tasks, thread->process) < 0) {
+		/* Not ours to look into, or out of memory: the fence keeps the range. */
+		plan = vms_plan_pass();
+		vms_step_answer(sup, trap, req, &plan, began);
+		return;
+	}
+	nr_busy = vms_flight_probe(sup, thread, busy, MAX_BUSY);
+	if (sup->options.audit && nr_busy == 0)
+		vms_audit(sup, thread->process, "the calls before it");
+	gather_facts(thread, req, &facts);
+	if (vms_decide(&thread->process->mm->space, req, &facts, busy, nr_busy, 0, &plan) == 0 && nr_busy &&
+	    must_wait(sup, &plan, busy, nr_busy) && vms_hold(sup, trap))
+		return;
+	if (plan.verdict == VMS_REMOTE) {
+		vms_remote_step(sup, thread, trap, req, &facts, &plan, began);
+		return;
+	}
+	if (vms_step_answer(sup, trap, req, &plan, began) && plan.verdict == VMS_CONTINUE &&
+	    plan.effect != VMS_EFFECT_NONE)
+		vms_thread_fly(thread, &plan);
+}
+
+static void pass_step(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req, long long began)
+{
+	struct vms_plan plan = vms_plan_pass();
+
+	vms_step_answer(sup, trap, req, &plan, began);
+}
+
+static void exit_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
+		      const struct vms_req *req, long long began)
+{
+	if (req->call == VMS_CALL_EXIT_GROUP) {
+		/* The last moment at which this mm can be looked at. */
+		if (sup->options.audit && thread->process->mm && !thread->process->mm->in_flight)
+			vms_audit(sup, thread->process, "its last call");
+	} else if (thread->tid != thread->process->pid) {
+		/* A leader's record goes with its process, whose pidfd tells. */
+		vms_tasks_drop_thread(&sup->tasks, thread);
+	}
+	pass_step(sup, trap, req, began);
+}
+
+void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
+{
+	long long began = sup->trace ? vms_now_ns() : 0;
+	struct vms_thread *thread;
+	struct vms_req req;
+	int r;
+
+	r = vms_req_decode(trap->nr, trap->args, &req);
+	if (r < 0) {
+		vms_ignore(vms_listener_refuse(&sup->listener, trap->id, ENOSYS));
+		return;
+	}
+	r = trap->tid ? vms_tasks_get(&sup->tasks, trap->tid, &thread) : -ESRCH;
+	if (r < 0) {
+		if (r != -ESRCH)
+			vms_log_limited(&sup->task_log, "task %d gets EAGAIN: too many tasks to keep a record of",
+					trap->tid);
+		vms_ignore(vms_listener_refuse(&sup->listener, trap->id, r == -ESRCH ? ESRCH : EAGAIN));
+		return;
+	}
+	/* It is in a new call: the one before has returned. */
+	if (thread->is_in_flight)
+		vms_flight_settle(sup, thread);
+	switch (req.call) {
+	case VMS_CALL_EXECVE:
+	case VMS_CALL_EXECVEAT:
+		vms_exec_step(sup, thread, trap, &req, began);
+		break;
+	case VMS_CALL_EXIT:
+	case VMS_CALL_EXIT_GROUP:
+		exit_step(sup, thread, trap, &req, began);
+		break;
+	case VMS_CALL_SETRLIMIT:
+	case VMS_CALL_GETRLIMIT:
+	case VMS_CALL_PRLIMIT64:
+		vms_limit_step(sup, thread, trap, &req, began);
+		break;
+	case VMS_CALL_RT_SIGACTION:
+		vms_guard_step(sup, thread, trap, &req, began);
+		break;
+	default:
+		memory_step(sup, thread, trap, &req, began);
+		break;
+	}
+}

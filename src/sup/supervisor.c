@@ -1,0 +1,484 @@
+/*
+ * The life of a supervisor: check what was asked for, start the program, serve, end with the last task of the tree.
+ */
+#include "vmsup/sup/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vmsup/base/fd.h"
+#include "vmsup/host/spawn.h"
+#include "vmsup/sup/sup.h"
+
+#define EXIT_FAILED 125
+#define EXIT_CANNOT_EXECUTE 126
+#define EXIT_NOT_FOUND 127
+#define LOG_LINES 20
+
+/* --- what was asked for ------------------------------------------------------------------------ */
+
+static int check_range(struct vms_sup *sup, struct vms_err *err)
+{
+	const struct vms_range *range = &sup->options.range;
+	const vms_addr_t min = vms_page_up(sup->machine.rules.mmap_min_addr);
+
+	sup->range = (struct vms_range){ min, sup->machine.user.end };
+	if (!sup->options.has_range)
+		return 0;
+	if (range->start < min)
+		return vms_err_set(err, -EINVAL,
+				   "--range: it starts at 0x%llx, below vm.mmap_min_addr: start at 0x%llx or above",
+				   (unsigned long long)range->start, (unsigned long long)min);
+	if (range->end > sup->machine.user.end)
+		return vms_err_set(err, -EINVAL,
+				   "--range: it ends at 0x%llx, above the user address space: end at 0x%llx or below",
+				   (unsigned long long)range->end, (unsigned long long)sup->machine.user.end);
+	sup->range = *range;
+	return 0;
+}
+
+static int check_mode(struct vms_sup *sup, struct vms_err *err)
+{
+	if (sup->options.mode == VMS_MODE_FENCE && sup->options.has_range && !sup->machine.has_mseal)
+		return vms_err_set(err, -ENOSYS,
+				   "--mode fence needs mseal (Linux 6.10), which this kernel lacks: use --mode supervise");
+	return 0;
+}
+
+/* RLIMIT_AS counts the fence: the child gets its limit plus the fence. */
+static int check_limit(struct vms_sup *sup, struct rlimit *limit, bool *ret_set, struct vms_err *err)
+{
+	struct rlimit old;
+
+	*ret_set = false;
+	if (!sup->fence_size || getrlimit(RLIMIT_AS, limit) < 0 ||
+	    (limit->rlim_cur == RLIM_INFINITY && limit->rlim_max == RLIM_INFINITY))
+		return 0;
+	old = *limit;
+	if (limit->rlim_cur != RLIM_INFINITY)
+		limit->rlim_cur += sup->fence_size;
+	if (limit->rlim_max != RLIM_INFINITY)
+		limit->rlim_max += sup->fence_size;
+	*ret_set = true;
+	if (setrlimit(RLIMIT_AS, limit) == 0) {
+		vms_ignore(setrlimit(RLIMIT_AS, &old));
+		return 0;
+	}
+	return vms_err_set(err, -EPERM,
+			   "the address space is limited to %llu KiB for good (ulimit -v), which leaves no room for the fence: "
+			   "run vmsup under 'ulimit -v unlimited' and set the limit inside",
+			   (unsigned long long)old.rlim_max / 1024);
+}
+
+static int open_output(const char *path, FILE **ret_file, struct vms_err *err)
+{
+	FILE *file;
+
+	if (!path) {
+		*ret_file = stderr;
+		return 0;
+	}
+	file = fopen(path, "we");
+	if (!file)
+		return vms_err_set(err, -errno, "%s cannot be written: %s", path, strerror(errno));
+	*ret_file = file;
+	return 0;
+}
+
+static vms_addr_t fence_bytes(const struct vms_sup *sup)
+{
+	vms_addr_t low = vms_page_up(sup->machine.rules.mmap_min_addr), size = 0;
+
+	if (!sup->reloc_conf.fence)
+		return 0;
+	if (sup->reloc_conf.fence_page_zero)
+		size += low;
+	return size + (sup->range.start - low) + (sup->machine.user.end - sup->range.end);
+}
+
+static void configure(struct vms_sup *sup)
+{
+	const struct vms_run_options *o = &sup->options;
+
+	sup->moves_images = o->has_range || o->aslr != VMS_ASLR_RANDOM;
+	sup->reloc_conf = (struct vms_reloc_conf){
+		.range = sup->range,
+		.user = sup->machine.user,
+		.mmap_min_addr = sup->machine.rules.mmap_min_addr,
+		.fence = o->has_range,
+		.seal = sup->machine.has_mseal,
+		/* Below mmap_min_addr only a privileged process may map; in supervise mode the decision forbids it. */
+		.fence_page_zero = o->mode == VMS_MODE_FENCE && geteuid() == 0,
+		.randomize = o->aslr != VMS_ASLR_OFF,
+		.cookie = sup->cookie,
+	};
+	sup->fence_size = fence_bytes(sup);
+	sup->tasks.range = sup->range;
+	sup->tasks.user = sup->machine.user;
+	sup->tasks.confined = o->has_range;
+	sup->tasks.remote_only = o->place == VMS_PLACE_REMOTE;
+	sup->tasks.rules = sup->machine.rules;
+	if (o->has_range && sup->range.end <= sup->machine.lowest_mmap_base)
+		sup->tasks.ceiling = sup->range.end;
+	if (o->aslr == VMS_ASLR_SEED)
+		sup->seed = o->seed;
+	else if (getrandom(&sup->seed, sizeof(sup->seed), 0) < 0)
+		sup->seed = (uint64_t)vms_now_ns();
+}
+
+static unsigned int trap_features(const struct vms_sup *sup)
+{
+	unsigned int when = 0;
+
+	if (sup->options.mode == VMS_MODE_FENCE)
+		return VMS_TRAP_FENCE;
+	when = VMS_TRAP_SUPERVISE;
+	if (sup->options.signal_guard)
+		when |= VMS_TRAP_GUARD;
+	if (sup->options.audit)
+		when |= VMS_TRAP_AUDIT;
+	return when;
+}
+
+/* --- events ------------------------------------------------------------------------------------ */
+
+static bool is_hung_up(int fd)
+{
+	struct pollfd p = { .fd = fd };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
+}
+
+static void on_listener(void *arg, int fd, unsigned int events)
+{
+	struct vms_sup *sup = arg;
+	struct vms_trap trap;
+	enum vms_call call;
+	int r = -EAGAIN;
+
+	(void)events;
+	r = vms_listener_receive(&sup->listener, &trap);
+	if (r < 0) {
+		/* The last task under the filter is gone. */
+		if (r != -EAGAIN || is_hung_up(fd))
+			vms_loop_stop(sup->loop);
+		return;
+	}
+	call = vms_call_by_nr(trap.nr);
+	sup->stats.notifications++;
+	if (call < VMS_NR_CALLS)
+		sup->stats.by_call[call]++;
+	vms_step(sup, &trap);
+}
+
+static void on_signal(void *arg, int fd, unsigned int events)
+{
+	struct vms_sup *sup = arg;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		;
+	vms_wait_all(sup);
+}
+
+static void on_front(void *arg, int fd, unsigned int events)
+{
+	struct vms_sup *sup = arg;
+	struct vms_front_msg msg;
+	ssize_t n = recv(fd, &msg, sizeof(msg), MSG_DONTWAIT);
+
+	(void)events;
+	if (n == (ssize_t)sizeof(msg) && msg.kind == VMS_FRONT_SIGNAL && !sup->main_exited) {
+		kill(sup->main_pid, msg.value);
+		return;
+	}
+	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		return;
+	/* The front is gone. If it had not been told the end, it was killed: so is what it stands for. */
+	vms_watch_free(sup->front_watch);
+	sup->front_watch = NULL;
+	if (!sup->main_exited)
+		kill(sup->main_pid, SIGKILL);
+}
+
+static void on_report(void *arg, int fd, unsigned int events)
+{
+	struct vms_sup *sup = arg;
+	int error = 0;
+	char text[512];
+
+	(void)events;
+	if (read(fd, &error, sizeof(error)) == (ssize_t)sizeof(error)) {
+		snprintf(text, sizeof(text), "cannot run %s: %s", sup->options.argv[0],
+			 error == ENOENT ? "no such program; check the name and PATH" : strerror(error));
+		vms_front_tell(sup->front_fd, VMS_FRONT_FAILED,
+			       error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE, text);
+	} else if (!sup->moves_images && sup->options.mode == VMS_MODE_FENCE) {
+		vms_main_started(sup);
+	}
+	vms_watch_free(sup->report_watch);
+	sup->report_watch = NULL;
+	vms_fd_close(&sup->report_fd);
+}
+
+void vms_main_started(struct vms_sup *sup)
+{
+	if (sup->main_started)
+		return;
+	sup->main_started = true;
+	vms_front_tell(sup->front_fd, VMS_FRONT_STARTED, sup->main_pid, NULL);
+}
+
+static void on_pidfd(void *arg, int fd, unsigned int events)
+{
+	struct vms_process *process = arg;
+
+	(void)fd;
+	(void)events;
+	vms_tasks_drop_process(process->owner, process);
+}
+
+static void watch_process(struct vms_process *process, void *arg)
+{
+	struct vms_sup *sup = arg;
+	struct vms_watch *watch;
+
+	/* Before notifications, so that a tid that is used again never meets an old record. */
+	if (vms_loop_add(sup->loop, process->pidfd, VMS_WATCH_READ, 2, on_pidfd, process, &watch) == 0)
+		process->watch = watch;
+}
+
+static void unwatch_process(struct vms_process *process, void *arg)
+{
+	(void)arg;
+	vms_watch_free(process->watch);
+}
+
+/* --- start and end ----------------------------------------------------------------------------- */
+
+/* Everything that was inherited for the program is the program's: pipes must see their end when it closes them. */
+static void close_inherited(const struct vms_sup *sup)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	const int keep[] = { sup->front_fd,
+			     sup->listener.fd,
+			     sup->report_fd,
+			     sup->trace && sup->trace != stderr ? fileno(sup->trace) : -1,
+			     sup->stats_file && sup->stats_file != stderr ? fileno(sup->stats_file) : -1 };
+	int from = STDERR_FILENO + 1;
+
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		if (null > STDERR_FILENO)
+			close(null);
+	}
+	for (;;) {
+		int next = -1;
+
+		for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++) {
+			if (keep[i] >= from && (next < 0 || keep[i] < next))
+				next = keep[i];
+		}
+		if (next < 0)
+			break;
+		if (next > from)
+			close_range((unsigned int)from, (unsigned int)next - 1, 0);
+		from = next + 1;
+	}
+	close_range((unsigned int)from, ~0u, 0);
+}
+
+static int load_filter(const void *arg)
+{
+	return vms_filter_load(arg);
+}
+
+static int start_program(struct vms_sup *sup, struct vms_err *err)
+{
+	struct vms_filter filter = { 0 };
+	struct rlimit limit;
+	struct vms_spawn_req req = { .argv = sup->options.argv, .load = load_filter, .load_arg = &filter };
+	struct vms_spawn spawn;
+	bool set_limit;
+	int r = check_limit(sup, &limit, &set_limit, err);
+
+	if (r < 0)
+		return r;
+	if (set_limit)
+		req.address_space = &limit;
+	r = vms_filter_build(trap_features(sup), &sup->cookie, &filter, err);
+	if (r < 0)
+		return r;
+	/* Orphans of the tree become our children; before the first can exist. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	r = vms_spawn(&req, &spawn, err);
+	vms_filter_done(&filter);
+	if (r < 0)
+		return r;
+	sup->main_pid = spawn.pid;
+	sup->report_fd = spawn.report;
+	r = vms_listener_init(&sup->listener, spawn.listener);
+	if (r < 0) {
+		close(spawn.listener);
+		kill(spawn.pid, SIGKILL);
+		return vms_err_set(err, r, "the listener cannot be used: %s", strerror(-r));
+	}
+	return 0;
+}
+
+/*
+ * Out of the way of the terminal: a process group of our own, and no signal is taken but SIGCHLD. The session stays the
+ * front's, so that a program that makes a process group of its own does not find it orphaned.
+ */
+static int leave_terminal(struct vms_sup *sup)
+{
+	sigset_t all, child;
+
+	setpgid(0, 0);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	signal(SIGCHLD, SIG_DFL);
+	sup->signal_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	return sup->signal_fd < 0 ? -errno : 0;
+}
+
+static int start_watching(struct vms_sup *sup)
+{
+	int r = vms_loop_new(&sup->loop);
+
+	if (r == 0)
+		r = vms_loop_add_hot(sup->loop, sup->listener.fd, on_listener, sup, &sup->listener_watch);
+	if (r == 0)
+		r = vms_loop_add(sup->loop, sup->signal_fd, VMS_WATCH_READ, 1, on_signal, sup, &sup->signal_watch);
+	if (r == 0)
+		r = vms_loop_add(sup->loop, sup->front_fd, VMS_WATCH_READ, 0, on_front, sup, &sup->front_watch);
+	if (r == 0)
+		r = vms_loop_add(sup->loop, sup->report_fd, VMS_WATCH_READ, 0, on_report, sup, &sup->report_watch);
+	return r < 0 ? r : vms_hold_start(sup);
+}
+
+static int start(struct vms_sup *sup, struct vms_err *err)
+{
+	int r;
+
+	vms_machine_learn(&sup->machine);
+	r = check_range(sup, err);
+	if (r == 0)
+		r = check_mode(sup, err);
+	if (r == 0 && sup->options.stats)
+		r = open_output(sup->options.stats_file, &sup->stats_file, err);
+	if (r == 0 && sup->options.trace)
+		r = open_output(sup->options.trace_file, &sup->trace, err);
+	if (r < 0)
+		return r;
+	r = vms_cookie_draw(&sup->cookie);
+	if (r < 0)
+		return vms_err_set(err, r, "no random numbers: %s", strerror(-r));
+	configure(sup);
+	r = start_program(sup, err);
+	if (r < 0)
+		return r;
+	close_inherited(sup);
+	r = leave_terminal(sup);
+	if (r == 0)
+		r = start_watching(sup);
+	if (r < 0) {
+		kill(sup->main_pid, SIGKILL);
+		return vms_err_set(err, r, "the supervisor cannot start: %s", strerror(-r));
+	}
+	return 0;
+}
+
+int vms_sup_new(const struct vms_run_options *options, int front_fd, struct vms_sup **ret_sup)
+{
+	struct vms_sup *sup = calloc(1, sizeof(*sup));
+	struct vms_err err = VMS_ERR_INIT;
+	int r;
+
+	if (!sup) {
+		vms_front_tell(front_fd, VMS_FRONT_FAILED, EXIT_FAILED, "out of memory");
+		return -ENOMEM;
+	}
+	sup->options = *options;
+	sup->front_fd = front_fd;
+	sup->listener.fd = sup->report_fd = sup->signal_fd = sup->hold_timer = -1;
+	sup->exec_log.max = sup->guard_log.max = sup->audit_log.max = sup->task_log.max = LOG_LINES;
+	vms_tasks_init(&sup->tasks);
+	sup->tasks.on_process_new = watch_process;
+	sup->tasks.on_process_gone = unwatch_process;
+	sup->tasks.arg = sup;
+	r = start(sup, &err);
+	if (r < 0) {
+		vms_front_tell(front_fd, VMS_FRONT_FAILED, EXIT_FAILED, err.text);
+		vms_sup_free(sup);
+		return r;
+	}
+	*ret_sup = sup;
+	return 0;
+}
+
+int vms_sup_run(struct vms_sup *sup)
+{
+	int verdict;
+
+	vms_loop_run(sup->loop);
+	/* The program may have been the last task: its end is told before the tree's. */
+	vms_wait_all(sup);
+	vms_stats_write(sup);
+	if (sup->trace)
+		fflush(sup->trace);
+	verdict = sup->stats.divergences ? EXIT_FAILED : 0;
+	vms_front_tell(sup->front_fd, VMS_FRONT_VERDICT, verdict, NULL);
+	return verdict;
+}
+
+static void close_output(FILE **file)
+{
+	if (*file && *file != stderr)
+		fclose(*file);
+	*file = NULL;
+}
+
+void vms_sup_free(struct vms_sup *sup)
+{
+	if (!sup)
+		return;
+	while (sup->tracees)
+		vms_tracee_drop(sup, sup->tracees);
+	vms_tasks_done(&sup->tasks);
+	vms_hold_done(sup);
+	vms_watch_free(sup->listener_watch);
+	vms_watch_free(sup->signal_watch);
+	vms_watch_free(sup->front_watch);
+	vms_watch_free(sup->report_watch);
+	vms_loop_free(sup->loop);
+	vms_listener_done(&sup->listener);
+	vms_vma_list_done(&sup->seen_range);
+	vms_vma_list_done(&sup->seen_from);
+	vms_vma_list_done(&sup->seen_all);
+	vms_fd_close(&sup->report_fd);
+	vms_fd_close(&sup->signal_fd);
+	vms_fd_close(&sup->front_fd);
+	close_output(&sup->trace);
+	close_output(&sup->stats_file);
+	free(sup);
+}
+
+struct vms_loop *vms_sup_loop(struct vms_sup *sup)
+{
+	return sup->loop;
+}

@@ -1,0 +1,58 @@
+/* --trace: one JSON object a decided call. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "vmsup/sup/sup.h"
+
+static json_t *hex(uint64_t value)
+{
+	return json_sprintf("0x%" PRIx64, value);
+}
+
+static const char *decision_name(const struct vms_plan *plan)
+{
+	static const char *const names[] = {
+		[VMS_REFUSE] = "refuse",
+		[VMS_REPLY] = "reply",
+		[VMS_CONTINUE] = "continue",
+		[VMS_REMOTE] = "remote",
+	};
+
+	return names[plan->verdict];
+}
+
+void vms_trace_write(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req,
+		     const struct vms_plan *plan, int64_t result, bool has_result, long long began)
+{
+	const struct vms_call_info *info = vms_call_get(req->call);
+	struct vms_thread *thread = vms_tasks_find(&sup->tasks, trap->tid);
+	const long long now = vms_now_ns();
+	json_t *object = json_object(), *args = json_array();
+
+	json_object_set_new(object, "time", json_real((double)began / 1e9));
+	json_object_set_new(object, "pid", json_integer(thread ? thread->process->pid : trap->tid));
+	json_object_set_new(object, "tid", json_integer(trap->tid));
+	json_object_set_new(object, "call", json_string(info->name));
+	for (unsigned int i = 0; i < info->nr_args; i++)
+		json_array_append_new(args, hex(trap->args[i]));
+	json_object_set_new(object, "args", args);
+	json_object_set_new(object, "decision", json_string(decision_name(plan)));
+	if (plan->range.start < plan->range.end)
+		json_object_set_new(object, "address", hex(plan->range.start));
+	else
+		json_object_set_new(object, "address", json_null());
+	/* What a continued call returns is the kernel's, and is not seen here. */
+	if (has_result && result < 0 && result > -4096)
+		json_object_set_new(object, "errno", json_string(strerrorname_np((int)-result)));
+	else if (has_result)
+		json_object_set_new(object, "result", hex((uint64_t)result));
+	else
+		json_object_set_new(object, "result", json_null());
+	json_object_set_new(object, "cost_us", json_real((double)(now - began) / 1e3));
+	json_dumpf(object, sup->trace, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));
+	fputc('\n', sup->trace);
+	json_decref(object);
+}

@@ -1,0 +1,43 @@
+/* Seized tasks: why each is seized, and what becomes of it afterwards. */
+#include <stdlib.h>
+
+#include "vmsup/sup/sup.h"
+
+struct vms_tracee *vms_tracee_find(struct vms_sup *sup, pid_t tid)
+{
+	struct vms_tracee *tracee;
+
+	HASH_FIND_INT(sup->tracees, &tid, tracee);
+	return tracee;
+}
+
+struct vms_tracee *vms_tracee_get(struct vms_sup *sup, pid_t tid)
+{
+	struct vms_tracee *tracee = vms_tracee_find(sup, tid);
+
+	if (tracee)
+		return tracee;
+	tracee = calloc(1, sizeof(*tracee));
+	if (!tracee)
+		return NULL;
+	tracee->tid = tid;
+	HASH_ADD_INT(sup->tracees, tid, tracee);
+	return tracee;
+}
+
+void vms_tracee_drop(struct vms_sup *sup, struct vms_tracee *tracee)
+{
+	if (tracee->job == VMS_JOB_RELOC)
+		vms_reloc_done(&tracee->reloc);
+	HASH_DEL(sup->tracees, tracee);
+	free(tracee);
+}
+
+void vms_tracee_end_job(struct vms_sup *sup, struct vms_tracee *tracee)
+{
+	if (tracee->job == VMS_JOB_RELOC)
+		vms_reloc_done(&tracee->reloc);
+	tracee->job = VMS_JOB_NONE;
+	if (!tracee->guarded)
+		vms_tracee_drop(sup, tracee);
+}

@@ -1,0 +1,110 @@
+/*
+ * Stops and deaths: of seized tasks wherever they are in the tree, and of our own children, which are the program and
+ * every orphan of the tree (we are its subreaper).
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "vmsup/host/tracee.h"
+#include "vmsup/sup/sup.h"
+
+/* After exec the kernel reports the thread group's id; our record may stand under the tid of the thread that called. */
+static struct vms_tracee *find_after_exec(struct vms_sup *sup, pid_t pid)
+{
+	struct vms_tracee *tracee, *leader = vms_tracee_find(sup, pid);
+	unsigned long old;
+
+	if (vms_tracee_event_message(pid, &old) < 0 || (pid_t)old == pid)
+		return leader;
+	tracee = vms_tracee_find(sup, (pid_t)old);
+	if (!tracee)
+		return leader;
+	if (leader)
+		vms_tracee_drop(sup, leader);
+	HASH_DEL(sup->tracees, tracee);
+	tracee->tid = pid;
+	HASH_ADD_INT(sup->tracees, tid, tracee);
+	return tracee;
+}
+
+static void tell_main_stop(struct vms_sup *sup, pid_t pid, int status)
+{
+	if (pid != sup->main_pid)
+		return;
+	if (WIFSTOPPED(status) && vms_stop_of(status) == VMS_STOP_GROUP)
+		vms_front_tell(sup->front_fd, VMS_FRONT_STOPPED, WSTOPSIG(status), NULL);
+}
+
+static void on_tracee(struct vms_sup *sup, struct vms_tracee *tracee, int status)
+{
+	tell_main_stop(sup, tracee->tid, status);
+	switch (tracee->job) {
+	case VMS_JOB_REMOTE:
+		vms_remote_event(sup, tracee, status);
+		break;
+	case VMS_JOB_EXEC_WAIT:
+	case VMS_JOB_RELOC:
+		if (vms_stop_of(status) == VMS_STOP_GONE)
+			vms_tracee_drop(sup, tracee);
+		else
+			vms_exec_event(sup, tracee, status);
+		break;
+	case VMS_JOB_NONE:
+		vms_guard_event(sup, tracee, status);
+		break;
+	}
+}
+
+/* The program itself; also when it was seized, for then its death is reported to us as its tracer and as its parent at once. */
+static void on_main(struct vms_sup *sup, int status)
+{
+	if (WIFSTOPPED(status)) {
+		vms_front_tell(sup->front_fd, VMS_FRONT_STOPPED, WSTOPSIG(status), NULL);
+	} else if (WIFCONTINUED(status)) {
+		vms_front_tell(sup->front_fd, VMS_FRONT_CONTINUED, 0, NULL);
+	} else {
+		sup->main_exited = true;
+		vms_front_tell(sup->front_fd, VMS_FRONT_EXITED, status, NULL);
+	}
+}
+
+static void on_status(struct vms_sup *sup, pid_t pid, int status)
+{
+	struct vms_tracee *tracee = vms_tracee_find(sup, pid);
+
+	if (WIFSTOPPED(status) && vms_stop_of(status) == VMS_STOP_EXEC)
+		tracee = find_after_exec(sup, pid);
+	if (!WIFSTOPPED(status) && !WIFCONTINUED(status)) {
+		struct vms_process *process = vms_tasks_find_process(&sup->tasks, pid);
+
+		if (tracee)
+			on_tracee(sup, tracee, status);
+		/* Reaped: the number may be used again from now on. A tracee's parent has yet to reap it. */
+		if (process && kill(pid, 0) < 0 && errno == ESRCH)
+			vms_tasks_drop_process(&sup->tasks, process);
+		if (pid == sup->main_pid)
+			on_main(sup, status);
+		return;
+	}
+	if (tracee && !WIFCONTINUED(status)) {
+		on_tracee(sup, tracee, status);
+		return;
+	}
+	if (WIFSTOPPED(status) && status >> 16) {
+		/* Seized by the kernel as the child of a guarded task, before its parent's event has come. */
+		vms_guard_adopt(sup, pid, status);
+		return;
+	}
+	if (pid == sup->main_pid)
+		on_main(sup, status);
+}
+
+void vms_wait_all(struct vms_sup *sup)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, __WALL | WNOHANG | WUNTRACED | WCONTINUED)) > 0)
+		on_status(sup, pid, status);
+}

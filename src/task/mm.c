@@ -1,0 +1,148 @@
+/* Address spaces of a tree: made, shared, read from the kernel; see task.h. */
+#include "vmsup/task/task.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct vms_mm *vms_mm_new(struct vms_tasks *tasks, struct vms_maps *maps)
+{
+	struct vms_mm *mm = calloc(1, sizeof(*mm));
+
+	if (!mm)
+		return NULL;
+	mm->refs = 1;
+	mm->created = ++tasks->made_spaces;
+	mm->maps = *maps;
+	maps->fd = -1;
+	vms_space_init(&mm->space, &tasks->range, &tasks->user, &tasks->rules);
+	mm->space.confined = tasks->confined;
+	mm->space.remote_only = tasks->remote_only;
+	mm->space.ceiling = tasks->ceiling;
+	return mm;
+}
+
+void vms_mm_unref(struct vms_tasks *tasks, struct vms_mm *mm)
+{
+	if (!mm || --mm->refs > 0)
+		return;
+	if (mm->space.max_vmas > tasks->max_vmas)
+		tasks->max_vmas = mm->space.max_vmas;
+	vms_space_done(&mm->space);
+	vms_maps_close(&mm->maps);
+	free(mm);
+}
+
+/* A known process with the same mm (vfork, CLONE_VM): its parent most likely, else any. */
+static struct vms_mm *find_shared(const struct vms_tasks *tasks, const struct vms_process *process)
+{
+	struct vms_process *other = vms_tasks_find_process(tasks, process->ppid), *next;
+
+	if (other && other->mm && vms_proc_same_mm(process->pid, other->pid))
+		return other->mm;
+	HASH_ITER(hh, tasks->processes, other, next) {
+		if (other != process && other->mm && other->pid != process->ppid &&
+		    vms_proc_same_mm(process->pid, other->pid))
+			return other->mm;
+	}
+	return NULL;
+}
+
+/* Without a parent's record: what the names say. */
+static void name_kinds(struct vms_mm *mm, struct vms_vma_list *list)
+{
+	static const struct {
+		const char *name;
+		enum vms_vma_kind kind;
+	} known[] = {
+		{ "[heap]", VMS_KIND_HEAP },   { "[stack]", VMS_KIND_STACK }, { "[vdso]", VMS_KIND_VDSO },
+		{ "[vvar]", VMS_KIND_VDSO },   { "[vvar_vclock]", VMS_KIND_VDSO },
+		{ "/SYSV", VMS_KIND_SHM },
+	};
+	char name[64];
+
+	for (size_t i = 0; i < list->nr; i++) {
+		if (vms_maps_name(&mm->maps, list->items[i].range.start, name, sizeof(name)) < 0)
+			continue;
+		for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
+			if (strncmp(name, known[k].name, strlen(known[k].name)) == 0)
+				list->items[i].kind = (uint8_t)known[k].kind;
+		}
+		if (list->items[i].kind == VMS_KIND_HEAP &&
+		    list->items[i].range.end > mm->space.brk.current)
+			vms_brk_set(&mm->space.brk, list->items[i].range.end);
+	}
+}
+
+/* The parent's break is the child's, unless either has moved it since the fork: then the heap's own end tells. */
+static void inherit_brk(struct vms_space *space, const struct vms_brk *parent)
+{
+	const struct vms_vma *heap;
+
+	space->brk = *parent;
+	if (parent->frontier <= vms_page_up(parent->base))
+		return;
+	heap = vms_tree_find_below(&space->tree, parent->frontier + 1);
+	if (heap && heap->kind == VMS_KIND_HEAP && heap->range.end != parent->frontier)
+		vms_brk_set(&space->brk, heap->range.end);
+}
+
+static int read_space(struct vms_process *process, struct vms_mm *mm, const struct vms_mm *parent)
+{
+	struct vms_vma_list list = { 0 };
+	struct vms_proc_mm numbers;
+	int r = vms_maps_read(&mm->maps, &mm->space.range, &list);
+
+	if (r == 0 && parent) {
+		mm->space.ceiling = parent->space.ceiling;
+		mm->space.legacy_layout = parent->space.legacy_layout;
+		r = vms_tree_copy(&mm->space.tree, &parent->space.tree);
+	} else if (r == 0) {
+		if (vms_proc_mm(process->pid, &numbers) == 0)
+			vms_brk_init(&mm->space.brk, numbers.start_brk);
+		name_kinds(mm, &list);
+		/* noreserve and grows-down show nowhere else. */
+		r = vms_maps_read_flags(process->pid, &list);
+		if (r == -EACCES || r == -EPERM)
+			r = 0;
+	}
+	if (r == 0)
+		r = vms_space_adopt(&mm->space, &mm->space.range, list.items, list.nr);
+	if (r == 0 && parent)
+		inherit_brk(&mm->space, &parent->space.brk);
+	vms_vma_list_done(&list);
+	return r;
+}
+
+int vms_tasks_load_mm(struct vms_tasks *tasks, struct vms_process *process)
+{
+	struct vms_process *parent;
+	struct vms_maps maps = VMS_MAPS_INIT;
+	struct vms_mm *mm;
+	int r;
+
+	if (process->mm)
+		return 0;
+	mm = find_shared(tasks, process);
+	if (mm) {
+		mm->refs++;
+		process->mm = mm;
+		return 0;
+	}
+	r = vms_maps_open(process->pid, &maps);
+	if (r < 0)
+		return r;
+	mm = vms_mm_new(tasks, &maps);
+	if (!mm) {
+		vms_maps_close(&maps);
+		return -ENOMEM;
+	}
+	parent = vms_tasks_find_process(tasks, process->ppid);
+	r = read_space(process, mm, parent ? parent->mm : NULL);
+	if (r < 0) {
+		vms_mm_unref(tasks, mm);
+		return r;
+	}
+	process->mm = mm;
+	return 0;
+}

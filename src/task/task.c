@@ -1,0 +1,183 @@
+/* Threads, processes and address spaces; see the header. */
+#include "vmsup/task/task.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmsup/base/fd.h"
+
+#define MAX_THREADS 65536
+
+void vms_tasks_init(struct vms_tasks *tasks)
+{
+	*tasks = (struct vms_tasks){ .max_threads = MAX_THREADS };
+}
+
+void vms_tasks_done(struct vms_tasks *tasks)
+{
+	struct vms_process *process, *next;
+
+	HASH_ITER(hh, tasks->processes, process, next)
+		vms_tasks_drop_process(tasks, process);
+}
+
+struct vms_thread *vms_tasks_find(const struct vms_tasks *tasks, pid_t tid)
+{
+	struct vms_thread *thread;
+
+	HASH_FIND_INT(tasks->threads, &tid, thread);
+	return thread;
+}
+
+struct vms_process *vms_tasks_find_process(const struct vms_tasks *tasks, pid_t pid)
+{
+	struct vms_process *process;
+
+	HASH_FIND_INT(tasks->processes, &pid, process);
+	return process;
+}
+
+static int make_process(struct vms_tasks *tasks, pid_t pid, pid_t ppid, struct vms_process **ret_process)
+{
+	struct vms_process *process = calloc(1, sizeof(*process));
+
+	if (!process)
+		return -ENOMEM;
+	process->owner = tasks;
+	process->pid = pid;
+	process->ppid = ppid;
+	process->pidfd = vms_proc_pidfd(pid);
+	if (process->pidfd < 0) {
+		int r = process->pidfd;
+
+		free(process);
+		return r;
+	}
+	HASH_ADD_INT(tasks->processes, pid, process);
+	tasks->nr_processes++;
+	tasks->made_processes++;
+	if (tasks->on_process_new)
+		tasks->on_process_new(process, tasks->arg);
+	*ret_process = process;
+	return 0;
+}
+
+int vms_tasks_get_process(struct vms_tasks *tasks, pid_t pid, struct vms_process **ret_process)
+{
+	struct vms_process *process = vms_tasks_find_process(tasks, pid);
+	struct vms_proc_status status;
+	int r;
+
+	if (process) {
+		*ret_process = process;
+		return 0;
+	}
+	r = vms_proc_status(pid, &status);
+	if (r < 0)
+		return r;
+	if (status.tgid != pid)
+		return -ESRCH;
+	return make_process(tasks, pid, status.ppid, ret_process);
+}
+
+static int make_thread(struct vms_tasks *tasks, struct vms_process *process, pid_t tid,
+		       struct vms_thread **ret_thread)
+{
+	struct vms_thread *thread;
+
+	if (tasks->nr_threads >= tasks->max_threads)
+		return -EAGAIN;
+	thread = calloc(1, sizeof(*thread));
+	if (!thread)
+		return -ENOMEM;
+	thread->tid = tid;
+	thread->process = process;
+	HASH_ADD_INT(tasks->threads, tid, thread);
+	DL_APPEND2(process->threads, thread, sibling_prev, sibling_next);
+	tasks->nr_threads++;
+	*ret_thread = thread;
+	return 0;
+}
+
+int vms_tasks_get(struct vms_tasks *tasks, pid_t tid, struct vms_thread **ret_thread)
+{
+	struct vms_thread *thread = vms_tasks_find(tasks, tid);
+	struct vms_process *process;
+	struct vms_proc_status status;
+	int r;
+
+	if (thread) {
+		*ret_thread = thread;
+		return 0;
+	}
+	r = vms_proc_status(tid, &status);
+	if (r < 0)
+		return r;
+	process = vms_tasks_find_process(tasks, status.tgid);
+	if (!process) {
+		r = make_process(tasks, status.tgid, status.ppid, &process);
+		if (r < 0)
+			return r;
+	}
+	return make_thread(tasks, process, tid, ret_thread);
+}
+
+void vms_thread_fly(struct vms_thread *thread, const struct vms_plan *plan)
+{
+	struct vms_mm *mm = thread->process->mm;
+
+	if (!mm)
+		return;
+	thread->plan = *plan;
+	if (!thread->is_in_flight)
+		DL_APPEND2(mm->in_flight, thread, flight_prev, flight_next);
+	thread->is_in_flight = true;
+}
+
+void vms_thread_land(struct vms_thread *thread)
+{
+	struct vms_mm *mm = thread->process->mm;
+
+	if (!thread->is_in_flight)
+		return;
+	DL_DELETE2(mm->in_flight, thread, flight_prev, flight_next);
+	thread->is_in_flight = false;
+}
+
+void vms_tasks_drop_thread(struct vms_tasks *tasks, struct vms_thread *thread)
+{
+	/* Whatever it had in flight has happened or never will: the tree must ask the kernel. */
+	if (thread->is_in_flight)
+		thread->process->mm->stale = true;
+	vms_thread_land(thread);
+	DL_DELETE2(thread->process->threads, thread, sibling_prev, sibling_next);
+	HASH_DEL(tasks->threads, thread);
+	tasks->nr_threads--;
+	free(thread);
+}
+
+void vms_tasks_drop_process(struct vms_tasks *tasks, struct vms_process *process)
+{
+	if (tasks->on_process_gone)
+		tasks->on_process_gone(process, tasks->arg);
+	while (process->threads)
+		vms_tasks_drop_thread(tasks, process->threads);
+	vms_mm_unref(tasks, process->mm);
+	HASH_DEL(tasks->processes, process);
+	tasks->nr_processes--;
+	vms_fd_close(&process->pidfd);
+	free(process);
+}
+
+int vms_tasks_exec(struct vms_tasks *tasks, struct vms_process *process, struct vms_mm *mm)
+{
+	struct vms_thread *leader;
+
+	while (process->threads)
+		vms_tasks_drop_thread(tasks, process->threads);
+	vms_mm_unref(tasks, process->mm);
+	process->mm = mm;
+	process->guarded = false;
+	return make_thread(tasks, process, process->pid, &leader);
+}

@@ -1,0 +1,150 @@
+#!/usr/bin/python3
+"""No readable, writable or executable page of any process of a run lies outside the range."""
+
+import os
+import re
+import subprocess
+import time
+
+import vmsuptest as t
+
+s = t.Suite()
+EVERY = t.ways(modes=("supervise", "fence"))
+REMOTE = [w for w in t.ways(places=("remote",)) if w.user == t.ME]
+
+
+def held(way, argv, processes, files=None):
+    """Start @argv, which says "ready" and waits for the end of its stdin; look at all processes."""
+    r, w = os.pipe()
+    proc = t.start(way, argv, files, stdin=r, audit=way.mode == "supervise", stats=True)
+    os.close(r)
+    proc.wait_text(r"^ready$")
+    procs = t.check_inside(proc.pid, way.lo, way.hi, least=processes)
+    os.close(w)
+    got = t.expect(t.finish(proc), 0)
+    wrong = t.stats_wrong(got)
+    t.require(not wrong, "%s\n%s" % (wrong, got))
+    return procs
+
+
+@s.case_for(EVERY + REMOTE)
+def threads(way):
+    """a process with threads that map"""
+    procs = held(way, [t.place.guest("tree"), "threads"], 1)
+    t.require(len(procs) == 1, "wanted one process, got %r" % procs)
+
+
+@s.case_for(EVERY + REMOTE)
+def forks(way):
+    """three generations by fork"""
+    held(way, [t.place.guest("tree"), "fork"], 3)
+
+
+@s.case_for(EVERY)
+def vforks(way):
+    """a child of vfork in its parent's memory"""
+    held(way, [t.place.guest("tree"), "vfork"], 2)
+
+
+@s.case_for(EVERY + REMOTE)
+def execs(way):
+    """a program executed by a program"""
+    held(way, [t.place.guest("tree"), "exec"], 2)
+
+
+@s.case_for(EVERY)
+def shells(way):
+    """a tree of shells, cats and pythons"""
+    script = """
+    (cat p1 | cat | cat >/dev/null) & (dash -c 'cat p1; :' > /dev/null) & python3 -c '
+import threading, time, mmap
+k = [mmap.mmap(-1, 70000) for i in range(50)]
+for i in range(3): threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
+print("up", flush=True)
+open("p2").read()' &
+    sleep 0.2
+    echo ready; cat > /dev/null; exec 3>p1; exec 4>p2; exec 3>&- 4>&-; kill %1 %2; wait; exit 0
+    """
+    held(way, ["bash", "-c", "mkfifo p1 p2;" + script], 6)
+
+
+@s.case_for(t.ways(modes=("supervise", "fence"), users=(t.ME,)))
+def churn(way):
+    """processes that come and go all the time"""
+    script = "while [ ! -f stop ]; do seq 50 | sort -n | tail -1 > /dev/null; python3 -c 'import json' & wait; done"
+    proc = t.start(way, ["bash", "-c", script])
+    end = time.monotonic() + 4
+    seen = set()
+    while time.monotonic() < end:
+        seen |= set(t.check_inside(proc.pid, way.lo, way.hi, least=0))
+    open(os.path.join(proc.work, "stop"), "w").close()
+    t.expect(t.finish(proc), 0)
+    t.require(len(seen) > 5, "only %d processes were ever seen" % len(seen))
+
+
+# What Linux says at the ends of its own address space; in fence mode the kernel may name another.
+STRICT = {
+    "below fixed": "EPERM",
+    "below noreplace": "EPERM",
+    "above fixed": "ENOMEM",
+    "above noreplace": "ENOMEM",
+    "far above fixed": "ENOMEM",
+    "far above noreplace": "ENOMEM",
+    "below munmap": "EINVAL",
+    "above munmap": "EINVAL",
+    "far above munmap": "EINVAL",
+    "across the end: fixed": "ENOMEM",
+    "too large": "ENOMEM",
+}
+
+
+@s.case_for(EVERY + REMOTE)
+def escapes(way):
+    """asking for addresses outside gets none"""
+    lo, hi = ("%#x" % x for x in (way.lo, way.hi))
+    proc = t.start(way, [t.place.guest("escape"), lo, hi])
+    proc.wait_text(r"^done$")
+    t.check_inside(proc.pid, way.lo, way.hi)
+    os.kill(proc.pid, 15)
+    got = t.expect(t.finish(proc), -15)
+    wrong = []
+    for name, answer in re.findall(r"^(.*): (\w+)$", got.out, re.M):
+        if name.endswith("hint"):
+            fine = answer == "ok"
+        elif way.mode == "supervise" and name in STRICT:
+            fine = answer == STRICT[name]
+        else:
+            fine = answer.startswith("E")
+        if not fine:
+            wrong.append("%s: %s" % (name, answer))
+    t.require(not wrong, "wrong answers: %s\n%s" % (", ".join(wrong), got))
+
+
+@s.case_for(t.ways(modes=("supervise", "fence"), users=(t.ME,)))
+def foreign(way):
+    """calls of another ABI are refused"""
+    got = t.run(way, [t.place.guest("foreign")])
+    t.expect(got, 0)
+    t.require("answered" not in got.out, "a call of another ABI was answered\n%s" % got)
+
+
+@s.case_for(t.ways(modes=("supervise", "fence"), users=(t.ME,)))
+def gdb(way):
+    """a debugger from outside attaches and finds the program"""
+    t.need("gdb")
+    r, w = os.pipe()
+    proc = t.start(way, [t.place.guest("tree"), "child"], stdin=r, audit=False)
+    os.close(r)
+    proc.wait_text(r"^ready$")
+    pid = next(iter(t.inside_processes(proc.pid)))
+    argv = ["gdb", "-q", "-nx", "-batch", "-p", str(pid), "-ex", "bt", "-ex", "print (int)getpid()"]
+    got = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60
+    ).stdout.decode(errors="replace")
+    os.close(w)
+    t.expect(t.finish(proc), 0)
+    t.require("wait_for_end" in got and "main" in got, "no backtrace:\n" + got)
+    t.require(re.search(r"\$1 = %d\b" % pid, got), "no call in the program:\n" + got)
+
+
+s.main()
