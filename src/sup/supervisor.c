@@ -436,8 +436,7 @@ int vms_sup_run(struct vms_sup *sup)
 	int verdict;
 
 	vms_loop_run(sup->loop);
-	/* The program may have been the last task: its end is told before the tree's. */
-	vms_wait_all(sup);
+	vms_wait_rest(sup);
 	vms_stats_write(sup);
 	if (sup->trace)
 		fflush(sup->trace);

@@ -108,3 +108,14 @@ void vms_wait_all(struct vms_sup *sup)
 	while ((pid = waitpid(-1, &status, __WALL | WNOHANG | WUNTRACED | WCONTINUED)) > 0)
 		on_status(sup, pid, status);
 }
+
+void vms_wait_rest(struct vms_sup *sup)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, __WALL)) > 0 || (pid < 0 && errno == EINTR)) {
+		if (pid > 0)
+			on_status(sup, pid, status);
+	}
+}

@@ -153,6 +153,8 @@ void vms_limit_step(struct vms_sup *sup, struct vms_thread *thread, const struct
 
 /* wait.c: stops and deaths of children */
 void vms_wait_all(struct vms_sup *sup);
+/** The last task has let go of the filter: wait until every child of ours has died. */
+void vms_wait_rest(struct vms_sup *sup);
 
 /* front.c: what the front is told */
 void vms_front_tell(int fd, enum vms_front_kind kind, int value, const char *text);
