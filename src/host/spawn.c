@@ -56,7 +56,8 @@ static int receive_listener(int sock, int *ret_error, int *ret_listener)
 	return 0;
 }
 
-__attribute__((noreturn)) static void child(const struct vms_spawn_req *req, int sock, pid_t parent)
+__attribute__((noreturn)) static void child(const struct vms_spawn_req *req, int sock, pid_t parent,
+					    const struct sigaction *sigchld)
 {
 	int listener, error;
 
@@ -76,6 +77,7 @@ __attribute__((noreturn)) static void child(const struct vms_spawn_req *req, int
 	if (send_listener(sock, 0, listener) < 0)
 		_exit(125);
 	close(listener);
+	sigaction(SIGCHLD, sigchld, NULL);
 	execvp(req->argv[0], req->argv);
 	error = errno;
 	(void)!write(sock, &error, sizeof(error));
@@ -104,10 +106,13 @@ int vms_spawn(const struct vms_spawn_req *req, struct vms_spawn *ret_spawn, stru
 {
 	pid_t parent = getpid(), pid;
 	vms_autofd listener = -1;
+	struct sigaction sigchld, dfl = { .sa_handler = SIG_DFL };
 	int sock[2], error = 0, r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sock) < 0)
 		return vms_err_set(err, -errno, "cannot make a socket pair: %s", strerror(errno));
+	/* An ignored SIGCHLD would take the child's status from us; the child itself keeps what was inherited. */
+	sigaction(SIGCHLD, &dfl, &sigchld);
 	pid = fork();
 	if (pid < 0) {
 		r = -errno;
@@ -117,7 +122,7 @@ int vms_spawn(const struct vms_spawn_req *req, struct vms_spawn *ret_spawn, stru
 	}
 	if (pid == 0) {
 		close(sock[0]);
-		child(req, sock[1], parent);
+		child(req, sock[1], parent, &sigchld);
 	}
 	close(sock[1]);
 	r = receive_listener(sock[0], &error, &listener);

@@ -3,7 +3,8 @@
  *
  * The fence counts as address space. It is as large in every process of the tree, so the kernel is told the child's limit
  * plus the fence, and the child is told the kernel's limit less the fence: the kernel itself goes on enforcing it, also for the
- * stack, over fork and exec.
+ * stack, over fork and exec. A child that asks is shown no more than three quarters of its range: runtimes (the JVM, sort)
+ * size their heaps by it, and alignments, guard gaps and malloc arenas want the rest.
  */
 #include <errno.h>
 #include <sys/resource.h>
@@ -25,6 +26,13 @@ static rlim_t less_fence(const struct vms_sup *sup, rlim_t limit)
 	if (limit == RLIM_INFINITY)
 		return RLIM_INFINITY;
 	return limit > sup->fence_size ? limit - sup->fence_size : 0;
+}
+
+static rlim_t shown(const struct vms_sup *sup, rlim_t soft)
+{
+	vms_addr_t budget = vms_page_down(vms_range_size(&sup->range) / 4 * 3);
+
+	return soft < budget ? soft : budget;
 }
 
 static bool may_raise(pid_t tid)
@@ -68,6 +76,7 @@ static int serve(const struct vms_sup *sup, const struct vms_thread *thread, con
 		if (r)
 			return r;
 	}
+	old.rlim_cur = shown(sup, old.rlim_cur);
 	if (req->rlimit.old_limit && vms_mem_write(thread->tid, req->rlimit.old_limit, &old, sizeof(old)) < 0)
 		return EFAULT;
 	return 0;

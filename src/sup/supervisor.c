@@ -205,6 +205,7 @@ static void on_front(void *arg, int fd, unsigned int events)
 	}
 	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
 		return;
+	sup->front_pid = 0;
 	/* The front is gone. If it had not been told the end, it was killed: so is what it stands for. */
 	vms_watch_free(sup->front_watch);
 	sup->front_watch = NULL;
@@ -323,6 +324,7 @@ static int start_program(struct vms_sup *sup, struct vms_err *err)
 		return r;
 	/* Orphans of the tree become our children; before the first can exist. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	sup->front_pid = getppid();
 	r = vms_spawn(&req, &spawn, err);
 	vms_filter_done(&filter);
 	if (r < 0)
@@ -339,19 +341,20 @@ static int start_program(struct vms_sup *sup, struct vms_err *err)
 }
 
 /*
- * Out of the way of the terminal: a process group of our own, and no signal is taken but SIGCHLD. The session stays the
- * front's, so that a program that makes a process group of its own does not find it orphaned.
+ * Out of the way of the terminal: a session of our own, and no signal is taken but SIGCHLD. In the front's session we would, as
+ * the program's parent, keep its process group from ever being orphaned, and Ctrl-Z without a job-control shell
+ * would stop the program for good.
  */
 static int leave_terminal(struct vms_sup *sup)
 {
 	sigset_t all, child;
 
-	setpgid(0, 0);
+	setsid();
+	vms_ignore(chdir("/"));
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
-	signal(SIGCHLD, SIG_DFL);
 	sup->signal_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 	return sup->signal_fd < 0 ? -errno : 0;
 }

@@ -3,9 +3,12 @@
  * every orphan of the tree (we are its subreaper).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include "vmsup/base/fd.h"
 #include "vmsup/host/tracee.h"
 #include "vmsup/sup/sup.h"
 
@@ -28,17 +31,49 @@ static struct vms_tracee *find_after_exec(struct vms_sup *sup, pid_t pid)
 	return tracee;
 }
 
-static void tell_main_stop(struct vms_sup *sup, pid_t pid, int status)
+static void main_stops(struct vms_sup *sup, int sig)
 {
-	if (pid != sup->main_pid)
+	sup->main_stopped = true;
+	vms_front_tell(sup->front_fd, VMS_FRONT_STOPPED, sig, NULL);
+}
+
+/* A stopped front cannot read that it should go on. */
+static void main_continues(struct vms_sup *sup)
+{
+	sup->main_stopped = false;
+	vms_front_tell(sup->front_fd, VMS_FRONT_CONTINUED, 0, NULL);
+	if (sup->front_pid && getppid() == sup->front_pid)
+		kill(sup->front_pid, SIGCONT);
+}
+
+/* While it is seized, the program's stops come as its tracer sees them. */
+static void watch_main(struct vms_sup *sup, pid_t pid, int status)
+{
+	enum vms_stop stop = vms_stop_of(status);
+
+	if (pid != sup->main_pid || stop == VMS_STOP_GONE)
 		return;
-	if (WIFSTOPPED(status) && vms_stop_of(status) == VMS_STOP_GROUP)
-		vms_front_tell(sup->front_fd, VMS_FRONT_STOPPED, WSTOPSIG(status), NULL);
+	if (stop == VMS_STOP_GROUP)
+		main_stops(sup, WSTOPSIG(status));
+	else if (sup->main_stopped)
+		main_continues(sup);
+}
+
+/* After the program's end nobody waits for what we might say: a pipe must see its end. */
+static void release_stderr(const struct vms_sup *sup)
+{
+	vms_autofd null = -1;
+
+	if (sup->trace == stderr || sup->stats_file == stderr || sup->options.audit)
+		return;
+	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (null >= 0)
+		dup2(null, STDERR_FILENO);
 }
 
 static void on_tracee(struct vms_sup *sup, struct vms_tracee *tracee, int status)
 {
-	tell_main_stop(sup, tracee->tid, status);
+	watch_main(sup, tracee->tid, status);
 	switch (tracee->job) {
 	case VMS_JOB_REMOTE:
 		vms_remote_event(sup, tracee, status);
@@ -60,12 +95,13 @@ static void on_tracee(struct vms_sup *sup, struct vms_tracee *tracee, int status
 static void on_main(struct vms_sup *sup, int status)
 {
 	if (WIFSTOPPED(status)) {
-		vms_front_tell(sup->front_fd, VMS_FRONT_STOPPED, WSTOPSIG(status), NULL);
+		main_stops(sup, WSTOPSIG(status));
 	} else if (WIFCONTINUED(status)) {
-		vms_front_tell(sup->front_fd, VMS_FRONT_CONTINUED, 0, NULL);
+		main_continues(sup);
 	} else {
 		sup->main_exited = true;
 		vms_front_tell(sup->front_fd, VMS_FRONT_EXITED, status, NULL);
+		release_stderr(sup);
 	}
 }
 

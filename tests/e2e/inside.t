@@ -3,7 +3,6 @@
 
 import os
 import re
-import subprocess
 import time
 
 import vmsuptest as t
@@ -126,25 +125,6 @@ def foreign(way):
     got = t.run(way, [t.place.guest("foreign")])
     t.expect(got, 0)
     t.require("answered" not in got.out, "a call of another ABI was answered\n%s" % got)
-
-
-@s.case_for(t.ways(modes=("supervise", "fence"), users=(t.ME,)))
-def gdb(way):
-    """a debugger from outside attaches and finds the program"""
-    t.need("gdb")
-    r, w = os.pipe()
-    proc = t.start(way, [t.place.guest("tree"), "child"], stdin=r, audit=False)
-    os.close(r)
-    proc.wait_text(r"^ready$")
-    pid = next(iter(t.inside_processes(proc.pid)))
-    argv = ["gdb", "-q", "-nx", "-batch", "-p", str(pid), "-ex", "bt", "-ex", "print (int)getpid()"]
-    got = subprocess.run(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60
-    ).stdout.decode(errors="replace")
-    os.close(w)
-    t.expect(t.finish(proc), 0)
-    t.require("wait_for_end" in got and "main" in got, "no backtrace:\n" + got)
-    t.require(re.search(r"\$1 = %d\b" % pid, got), "no call in the program:\n" + got)
 
 
 s.main()

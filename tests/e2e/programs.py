@@ -506,7 +506,7 @@ def check(p, way):
             natives[key] = t.run_native(way.user, argv, p.files, p.env, p.seconds)
         native = natives[key]
     else:
-        native = t.Result(0, p.out, "", None, 0, argv)
+        native = t.Result(0, p.out)
     got = t.run(way, argv, p.files, p.env, p.seconds)
     t.same_as_native(native, got)
 

@@ -56,10 +56,12 @@ def python(way):
     t.same_as_native(t.run_native(way.user, argv), t.run(way, argv))
 
 
-DASH = "trap : ALRM; i=0; while [ $i -lt 150 ]; do i=$((i+1)); echo $i | cat | cat >/dev/null || echo bad; done; echo end"
+DASH = "trap : ALRM; : > armed; i=0; while [ $i -lt 150 ]; do i=$((i+1)); echo $i | cat | cat >/dev/null || echo bad; done; echo end"
 PELT = """
 import os, subprocess, sys, time
 p = subprocess.Popen(['dash', '-c', sys.argv[1]])
+while not os.path.exists('armed') and p.poll() is None:
+    time.sleep(0.01)
 while p.poll() is None:
     os.kill(p.pid, 14)
     time.sleep(0.0005)

@@ -381,7 +381,17 @@ def check_inside(front, lo, hi, least=1, seconds=2.0):
 # ---- runs ---------------------------------------------------------------------------------------
 
 
-class Result(collections.namedtuple("Result", "status out err stats seconds argv")):
+class Result:
+    """How a run went: exit status (negative for a signal), what it wrote, its statistics."""
+
+    def __init__(self, status, out, err="", stats=None, seconds=0.0, argv=()):
+        self.status = status
+        self.out = out
+        self.err = err
+        self.stats = stats
+        self.seconds = seconds
+        self.argv = argv
+
     def __str__(self):
         lines = ["command: " + " ".join(quote(a) for a in self.argv)]
         lines.append("status: %s" % status_text(self.status))

@@ -77,7 +77,8 @@ struct vms_sup {
 	size_t nr_held;
 	struct vms_vma_list seen_range, seen_from, seen_all; /* reused buffers */
 
-	pid_t main_pid;
+	pid_t main_pid, front_pid; /* front_pid 0: it is gone */
+	bool main_stopped;
 	bool main_started; /* its first exec is through */
 	bool main_exited;
 	int front_fd, report_fd, signal_fd, hold_timer; /* owned; -1: not open */
