@@ -90,6 +90,7 @@ void vms_exec_step(struct vms_sup *sup, struct vms_thread *thread, const struct 
 		refuse_traced(sup, thread, trap, req, r, began);
 		return;
 	}
+	vms_tracee_pin(sup, tracee);
 	tracee->job = VMS_JOB_EXEC_WAIT;
 	tracee->trap = *trap;
 	tracee->req = *req;
@@ -154,6 +155,7 @@ static void kill_image(struct vms_sup *sup, struct vms_tracee *tracee, int r)
 		kill(pid, SIGKILL);
 	}
 	become(sup, pid, NULL, false);
+	vms_tracee_unpin(sup, tracee);
 	tracee->guarded = true; /* the wait for its death needs the record */
 	vms_tracee_end_job(sup, tracee);
 }
@@ -167,6 +169,7 @@ static void relocated(struct vms_sup *sup, struct vms_tracee *tracee)
 		       make_mm(sup, &reloc->image, reloc->new_start, reloc->layout.brk, 0), true);
 	else
 		become(sup, reloc->pid, NULL, true);
+	vms_tracee_unpin(sup, tracee);
 	vms_ignore(vms_reloc_finish(reloc));
 	tracee->guarded = false;
 	vms_tracee_end_job(sup, tracee);
@@ -194,6 +197,7 @@ static void take_as_is(struct vms_sup *sup, struct vms_tracee *tracee)
 		vms_image_done(&image);
 	}
 	become(sup, tracee->tid, mm, true);
+	vms_tracee_unpin(sup, tracee);
 	vms_ignore(vms_tracee_detach(tracee->tid, 0));
 	tracee->guarded = false;
 	vms_tracee_end_job(sup, tracee);
@@ -221,6 +225,7 @@ static void on_exec(struct vms_sup *sup, struct vms_tracee *tracee, pid_t pid)
 static void failed(struct vms_sup *sup, struct vms_tracee *tracee, int status)
 {
 	tracee->job = VMS_JOB_NONE;
+	vms_tracee_unpin(sup, tracee);
 	vms_guard_event(sup, tracee, status);
 }
 

@@ -45,6 +45,7 @@ void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struc
 		return;
 	}
 	sup->stats.remote++;
+	vms_tracee_pin(sup, tracee);
 	tracee->job = VMS_JOB_REMOTE;
 	vms_thread_fly(thread, plan);
 	/* What the notified call itself returns is never seen; a stale one stops all the same, and is let go. */
@@ -93,6 +94,7 @@ static void finish(struct vms_sup *sup, struct vms_tracee *tracee)
 	}
 	if (sup->trace)
 		vms_trace_write(sup, &tracee->trap, &tracee->req, &tracee->plan, result, true, tracee->began);
+	vms_tracee_unpin(sup, tracee);
 	vms_ignore(vms_remote_finish(&tracee->remote, result));
 	vms_tracee_end_job(sup, tracee);
 }
@@ -108,6 +110,7 @@ void vms_remote_event(struct vms_sup *sup, struct vms_tracee *tracee, int status
 		if (thread)
 			vms_thread_land(thread);
 		tracee->job = VMS_JOB_NONE;
+		vms_tracee_unpin(sup, tracee);
 		vms_guard_event(sup, tracee, status);
 		return;
 	}

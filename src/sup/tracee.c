@@ -25,8 +25,26 @@ struct vms_tracee *vms_tracee_get(struct vms_sup *sup, pid_t tid)
 	return tracee;
 }
 
+void vms_tracee_pin(struct vms_sup *sup, struct vms_tracee *tracee)
+{
+	/* Two jobs at once are better off on two CPUs. */
+	if (sup->pin.is_on)
+		return;
+	vms_pin_begin(&sup->pin, tracee->tid);
+	tracee->is_pinned = sup->pin.is_on;
+}
+
+void vms_tracee_unpin(struct vms_sup *sup, struct vms_tracee *tracee)
+{
+	if (!tracee->is_pinned)
+		return;
+	tracee->is_pinned = false;
+	vms_pin_end(&sup->pin, tracee->tid);
+}
+
 void vms_tracee_drop(struct vms_sup *sup, struct vms_tracee *tracee)
 {
+	vms_tracee_unpin(sup, tracee);
 	if (tracee->job == VMS_JOB_RELOC)
 		vms_reloc_done(&tracee->reloc);
 	HASH_DEL(sup->tracees, tracee);
@@ -35,6 +53,7 @@ void vms_tracee_drop(struct vms_sup *sup, struct vms_tracee *tracee)
 
 void vms_tracee_end_job(struct vms_sup *sup, struct vms_tracee *tracee)
 {
+	vms_tracee_unpin(sup, tracee);
 	if (tracee->job == VMS_JOB_RELOC)
 		vms_reloc_done(&tracee->reloc);
 	tracee->job = VMS_JOB_NONE;

@@ -13,6 +13,7 @@ int main(int argc, char **argv)
 {
 	const struct rlimit none = { 0, 0 };
 	int n = argc > 2 ? atoi(argv[2]) : 0;
+	volatile int *volatile wild = (volatile int *)8;
 
 	setrlimit(RLIMIT_CORE, &none);
 	if (argc < 2)
@@ -31,6 +32,6 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "abort"))
 		abort();
 	if (!strcmp(argv[1], "segv"))
-		*(volatile int *)8 = 1;
+		*wild = 1;
 	return 98;
 }

@@ -14,6 +14,7 @@
 #include "vmsup/core/decide.h"
 #include "vmsup/core/settle.h"
 #include "vmsup/host/machine.h"
+#include "vmsup/host/pin.h"
 #include "vmsup/host/reloc.h"
 #include "vmsup/host/remote.h"
 #include "vmsup/sup/loop.h"
@@ -49,6 +50,7 @@ struct vms_tracee {
 	struct vms_plan plan;
 	unsigned int tries;
 	long long began; /* ns */
+	bool is_pinned; /* sup->pin is for this one */
 	UT_hash_handle hh;
 };
 
@@ -73,6 +75,7 @@ struct vms_sup {
 	struct vms_listener listener;
 	struct vms_tasks tasks;
 	struct vms_tracee *tracees; /* by tid; owned */
+	struct vms_pin pin; /* of one job at a time */
 	struct vms_held *held; /* owned list */
 	size_t nr_held;
 	struct vms_vma_list seen_range, seen_from, seen_all; /* reused buffers */
@@ -123,6 +126,10 @@ struct vms_tracee *vms_tracee_find(struct vms_sup *sup, pid_t tid);
 /** The record of @tid, made when there is none. NULL: out of memory. */
 struct vms_tracee *vms_tracee_get(struct vms_sup *sup, pid_t tid);
 void vms_tracee_drop(struct vms_sup *sup, struct vms_tracee *tracee);
+/** A job begins: take turns on one CPU. */
+void vms_tracee_pin(struct vms_sup *sup, struct vms_tracee *tracee);
+/** The task is about to run on by itself. */
+void vms_tracee_unpin(struct vms_sup *sup, struct vms_tracee *tracee);
 /** The job is over: forget the tracee unless the guard keeps it. */
 void vms_tracee_end_job(struct vms_sup *sup, struct vms_tracee *tracee);
 
