@@ -133,3 +133,55 @@ int vms_proc_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg)
 	closedir(dir);
 	return r;
 }
+
+vms_addr_t vms_proc_auxv(pid_t pid, unsigned long type)
+{
+	uint64_t words[128];
+	char path[32];
+	vms_autofd fd = -1;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/auxv", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, words, sizeof(words));
+	for (ssize_t i = 0; (i + 2) * (ssize_t)sizeof(words[0]) <= n; i += 2) {
+		if (words[i] == type)
+			return words[i + 1];
+	}
+	return 0;
+}
+
+/* More hops than any real chain of parents; a chain that changes under us may be a loop for a moment. */
+#define MAX_HOPS 4096
+
+bool vms_proc_is_descendant(pid_t pid, pid_t root)
+{
+	struct vms_proc_status status;
+
+	for (int i = 0; i < MAX_HOPS && pid > 1; i++) {
+		if (vms_proc_status(pid, &status) < 0)
+			return false;
+		if (status.ppid == root)
+			return true;
+		pid = status.ppid;
+	}
+	return false;
+}
+
+int vms_proc_each_descendant(pid_t root, int (*fn)(pid_t pid, void *arg), void *arg)
+{
+	struct dirent *entry;
+	DIR *dir = opendir("/proc");
+	int r = 0;
+
+	if (!dir)
+		return -errno;
+	while (r == 0 && (entry = readdir(dir))) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (pid > 0 && vms_proc_is_descendant(pid, root))
+			r = fn(pid, arg);
+	}
+	closedir(dir);
+	return r;
+}

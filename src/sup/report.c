@@ -92,8 +92,15 @@ int vms_report_maps(struct vms_sup *sup, pid_t pid, json_t **ret, struct vms_err
 	struct vms_mm *mm;
 	int r;
 
-	if (!process)
+	/* A process that has made no trapped call yet has no record, but it is one of ours all the same. */
+	if (!process && (!vms_proc_is_descendant(pid, getpid()) ||
+			 vms_tasks_get_process(&sup->tasks, pid, &process) < 0))
 		return -ESRCH;
+	/* In fence mode nothing keeps the tree up to date: it is read for the occasion. */
+	if (sup->options.mode == VMS_MODE_FENCE) {
+		vms_mm_unref(&sup->tasks, process->mm);
+		process->mm = NULL;
+	}
 	r = vms_tasks_load_mm(&sup->tasks, process);
 	if (r == 0)
 		r = vms_proc_status(pid, &status);
@@ -111,25 +118,39 @@ int vms_report_maps(struct vms_sup *sup, pid_t pid, json_t **ret, struct vms_err
 	return *ret ? 0 : -ENOMEM;
 }
 
+struct listing {
+	const struct vms_sup *sup;
+	json_t *processes;
+};
+
+static int list_process(pid_t pid, void *arg)
+{
+	const struct listing *l = arg;
+	const struct vms_process *p = vms_tasks_find_process(&l->sup->tasks, pid);
+	const struct vms_mm *mm = p ? p->mm : NULL;
+	struct vms_proc_status status;
+
+	if (vms_proc_status(pid, &status) < 0)
+		return 0;
+	json_array_append_new(
+		l->processes,
+		json_pack("{s:i, s:i, s:o, s:i, s:o, s:o}", "pid", (int)pid, "ppid", (int)status.ppid, "command",
+			  vms_msg_text(status.comm), "threads", (int)status.threads, "mappings",
+			  mm ? json_integer((json_int_t)mm->space.tree.count) : json_null(), "va",
+			  mm ? json_integer((json_int_t)mm->space.tree.va) : json_null()));
+	return 0;
+}
+
 int vms_report_ps(struct vms_sup *sup, json_t **ret)
 {
-	json_t *processes = json_array(), *command = json_array();
+	struct listing listing = { sup, json_array() };
+	json_t *command = json_array();
 
 	for (char **arg = sup->options.argv; *arg; arg++)
 		json_array_append_new(command, vms_msg_text(*arg));
-	for (const struct vms_process *p = sup->tasks.processes; p; p = p->hh.next) {
-		struct vms_proc_status status;
-
-		if (vms_proc_status(p->pid, &status) < 0)
-			continue;
-		json_array_append_new(
-			processes,
-			json_pack("{s:i, s:i, s:o, s:i, s:o, s:o}", "pid", (int)p->pid, "ppid", (int)status.ppid,
-				  "command", vms_msg_text(status.comm), "threads", (int)status.threads, "mappings",
-				  p->mm ? json_integer((json_int_t)p->mm->space.tree.count) : json_null(), "va",
-				  p->mm ? json_integer((json_int_t)p->mm->space.tree.va) : json_null()));
-	}
+	vms_ignore(vms_proc_each_descendant(getpid(), list_process, &listing));
 	*ret = json_pack("{s:i, s:i, s:o, s:s, s:o, s:o}", "supervisor", (int)getpid(), "uid", (int)getuid(), "range",
-			 range_json(sup), "mode", mode_name(sup), "command", command, "processes", processes);
+			 range_json(sup), "mode", mode_name(sup), "command", command, "processes",
+			 listing.processes);
 	return *ret ? 0 : -ENOMEM;
 }

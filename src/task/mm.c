@@ -1,6 +1,7 @@
 /* Address spaces of a tree: made, shared, read from the kernel; see task.h. */
 #include "vmsup/task/task.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,29 +49,49 @@ static struct vms_mm *find_shared(const struct vms_tasks *tasks, const struct vm
 	return NULL;
 }
 
-/* Without a parent's record: what the names say. */
-static void name_kinds(struct vms_mm *mm, struct vms_vma_list *list)
+/* Mappings of the same file as the one that holds @addr. */
+static void kind_of_file(struct vms_vma_list *list, vms_addr_t addr, enum vms_vma_kind kind)
+{
+	const struct vms_vma *found = NULL;
+
+	for (size_t i = 0; i < list->nr && !found; i++) {
+		if (vms_range_has(&list->items[i].range, addr))
+			found = &list->items[i];
+	}
+	if (!found || !found->ino)
+		return;
+	for (size_t i = 0; i < list->nr; i++) {
+		if (list->items[i].ino == found->ino && list->items[i].dev == found->dev)
+			list->items[i].kind = (uint8_t)kind;
+	}
+}
+
+/* Without a parent's record: what the names and the auxiliary vector say. */
+static void name_kinds(pid_t pid, struct vms_mm *mm, struct vms_vma_list *list)
 {
 	static const struct {
 		const char *name;
 		enum vms_vma_kind kind;
 	} known[] = {
-		{ "[heap]", VMS_KIND_HEAP },   { "[stack]", VMS_KIND_STACK }, { "[vdso]", VMS_KIND_VDSO },
-		{ "[vvar]", VMS_KIND_VDSO },   { "[vvar_vclock]", VMS_KIND_VDSO },
-		{ "/SYSV", VMS_KIND_SHM },
+		{ "[heap]", VMS_KIND_HEAP }, { "[stack]", VMS_KIND_STACK }, { "[vdso]", VMS_KIND_VDSO },
+		{ "[vvar", VMS_KIND_VDSO },  { "/SYSV", VMS_KIND_SHM },	    { "/dev/zero", VMS_KIND_ANON },
 	};
 	char name[64];
 
+	kind_of_file(list, vms_proc_auxv(pid, AT_PHDR), VMS_KIND_EXE);
+	kind_of_file(list, vms_proc_auxv(pid, AT_BASE), VMS_KIND_INTERP);
 	for (size_t i = 0; i < list->nr; i++) {
-		if (vms_maps_name(&mm->maps, list->items[i].range.start, name, sizeof(name)) < 0)
+		struct vms_vma *vma = &list->items[i];
+
+		/* A longer name is a file's. */
+		if (vms_maps_name(&mm->maps, vma->range.start, name, sizeof(name)) < 0)
 			continue;
 		for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
 			if (strncmp(name, known[k].name, strlen(known[k].name)) == 0)
-				list->items[i].kind = (uint8_t)known[k].kind;
+				vma->kind = (uint8_t)known[k].kind;
 		}
-		if (list->items[i].kind == VMS_KIND_HEAP &&
-		    list->items[i].range.end > mm->space.brk.current)
-			vms_brk_set(&mm->space.brk, list->items[i].range.end);
+		if (vma->kind == VMS_KIND_HEAP && vma->range.end > mm->space.brk.current)
+			vms_brk_set(&mm->space.brk, vma->range.end);
 	}
 }
 
@@ -100,7 +121,7 @@ static int read_space(struct vms_process *process, struct vms_mm *mm, const stru
 	} else if (r == 0) {
 		if (vms_proc_mm(process->pid, &numbers) == 0)
 			vms_brk_init(&mm->space.brk, numbers.start_brk);
-		name_kinds(mm, &list);
+		name_kinds(process->pid, mm, &list);
 		/* noreserve and grows-down show nowhere else. */
 		r = vms_maps_read_flags(process->pid, &list);
 		if (r == -EACCES || r == -EPERM)

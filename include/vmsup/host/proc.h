@@ -33,6 +33,17 @@ struct vms_proc_mm {
 /** 0, -ESRCH, or -EACCES when the kernel hides the addresses from us. */
 VMS_MUST_CHECK int vms_proc_mm(pid_t pid, struct vms_proc_mm *ret);
 
+/** The value of @type in the auxiliary vector of @pid as the kernel keeps it; 0 when it is not there. */
+vms_addr_t vms_proc_auxv(pid_t pid, unsigned long type);
+
+/**
+ * Call @fn for each descendant of @root that /proc lists now.
+ * 0 or -errno (of opening /proc, or the first from @fn).
+ */
+VMS_MUST_CHECK int vms_proc_each_descendant(pid_t root, int (*fn)(pid_t pid, void *arg), void *arg);
+/** True when @root is an ancestor of @pid. */
+bool vms_proc_is_descendant(pid_t pid, pid_t root);
+
 /** A pidfd of the process @pid (O_CLOEXEC), or -errno. */
 VMS_MUST_CHECK int vms_proc_pidfd(pid_t pid);
 /** A copy of @pidfd's descriptor @fd in this process (O_CLOEXEC), or -errno. */
