@@ -11,6 +11,8 @@
 #define STACK_SHARE 256
 #define BRK_SHARE 256
 #define TOP_SHARE 128
+/* PR_SET_MM_MAP takes no address below the LSM's mmap_min_addr, which is this or less and shows nowhere. */
+#define LOWEST_IMAGE ((vms_addr_t)0x10000)
 #define MAX_SLIDE ((vms_addr_t)1 << 32)
 
 uint64_t vms_layout_random(uint64_t *state)
@@ -115,6 +117,7 @@ int vms_layout_make(const struct vms_layout_req *req, struct vms_layout *ret_lay
 		/* At or above its own size, so that a debugger does not take the load address for an offset. */
 		vms_addr_t low = req->exe.size < vms_range_size(&req->range) / 4 ? req->exe.size : 0;
 
+		low = max_addr(low, LOWEST_IMAGE);
 		out.exe = align_up(max_addr(lo, low) + exe_slide, align);
 		bottom = out.exe + req->exe.size;
 	}
