@@ -156,6 +156,43 @@ static bool exe_bias(const Elf64_Phdr *phdrs, size_t nr, vms_addr_t at_phdr, vms
 	return false;
 }
 
+/* fs/binfmt_elf.c load_elf_binary (6.18): code and data as mm_struct has them. */
+static void note_segments(const Elf64_Phdr *phdrs, size_t nr, vms_addr_t bias, struct vms_proc_mm *mm)
+{
+	mm->start_code = UINT64_MAX;
+	for (size_t i = 0; i < nr; i++) {
+		const vms_addr_t start = phdrs[i].p_vaddr, end = start + phdrs[i].p_filesz;
+
+		if (phdrs[i].p_type != PT_LOAD)
+			continue;
+		if ((phdrs[i].p_flags & PF_X) && start < mm->start_code)
+			mm->start_code = start;
+		if ((phdrs[i].p_flags & PF_X) && end > mm->end_code)
+			mm->end_code = end;
+		if (start > mm->start_data)
+			mm->start_data = start;
+		if (end > mm->end_data)
+			mm->end_data = end;
+	}
+	mm->start_code += bias;
+	mm->end_code += bias;
+	mm->start_data += bias;
+	mm->end_data += bias;
+}
+
+/* The strings lie in one piece: arguments, environment, the name of the file. */
+static void note_strings(struct vms_image *image)
+{
+	const uint64_t *w = image->words;
+	vms_addr_t name = auxv_get(image, AT_EXECFN);
+
+	image->mm.start_stack = image->rsp;
+	image->mm.arg_start = w[image->argv_at];
+	image->mm.env_start = w[image->envp_at] ? w[image->envp_at] : name;
+	image->mm.arg_end = image->mm.env_start;
+	image->mm.env_end = name;
+}
+
 static int read_exe(pid_t pid, struct vms_image *image)
 {
 	struct vms_image_part *part = &image->parts[VMS_PART_EXE];
@@ -169,9 +206,12 @@ static int read_exe(pid_t pid, struct vms_image *image)
 		return r;
 	if (!span_of_loads(phdrs, nr, part) || !exe_bias(phdrs, nr, at_phdr, &bias))
 		r = -ENOEXEC;
+	else
+		note_segments(phdrs, nr, bias, &image->mm);
 	free(phdrs);
 	if (r < 0)
 		return r;
+	note_strings(image);
 	part->span.start += bias;
 	part->span.end += bias;
 	/* ET_EXEC is loaded where it is linked; a PIE is linked at 0, where nothing is ever loaded. */

@@ -192,43 +192,37 @@ static void add_fences(struct writer *w)
 	add_fence(w, conf->range.end, conf->user.end, false);
 }
 
-static int build_mm_map(const struct vms_reloc *reloc, vms_addr_t auxv_addr, struct prctl_mm_map *ret)
+static struct prctl_mm_map mm_map(const struct vms_reloc *reloc, vms_addr_t auxv_addr)
 {
-	struct vms_proc_mm mm;
-	int r = vms_proc_mm(reloc->pid, &mm);
+	const struct vms_proc_mm *mm = &reloc->image.mm;
 
-	if (r < 0)
-		return r;
-	*ret = (struct prctl_mm_map){
-		.start_code = vms_reloc_moved(reloc, mm.start_code),
+	return (struct prctl_mm_map){
+		.start_code = vms_reloc_moved(reloc, mm->start_code),
 		/* Ends lie behind their part: the last byte inside it moves them. */
-		.end_code = vms_reloc_moved(reloc, mm.end_code - 1) + 1,
-		.start_data = vms_reloc_moved(reloc, mm.start_data),
-		.end_data = vms_reloc_moved(reloc, mm.end_data - 1) + 1,
+		.end_code = vms_reloc_moved(reloc, mm->end_code - 1) + 1,
+		.start_data = vms_reloc_moved(reloc, mm->start_data),
+		.end_data = vms_reloc_moved(reloc, mm->end_data - 1) + 1,
 		.start_brk = reloc->layout.brk,
 		.brk = reloc->layout.brk,
-		.start_stack = vms_reloc_moved(reloc, mm.start_stack),
-		.arg_start = vms_reloc_moved(reloc, mm.arg_start),
-		.arg_end = vms_reloc_moved(reloc, mm.arg_end),
-		.env_start = vms_reloc_moved(reloc, mm.env_start),
-		.env_end = vms_reloc_moved(reloc, mm.env_end),
+		.start_stack = vms_reloc_moved(reloc, mm->start_stack),
+		.arg_start = vms_reloc_moved(reloc, mm->arg_start),
+		.arg_end = vms_reloc_moved(reloc, mm->arg_end),
+		.env_start = vms_reloc_moved(reloc, mm->env_start),
+		.env_end = vms_reloc_moved(reloc, mm->env_end),
 		.auxv = (void *)(uintptr_t)auxv_addr,
 		.auxv_size = (uint32_t)(auxv_words(reloc) * sizeof(uint64_t)),
 		.exe_fd = (uint32_t)-1,
 	};
-	return 0;
 }
 
 int vms_script_build(const struct vms_reloc *reloc, struct vms_script *ret_script)
 {
 	const size_t map_at = data_at(reloc), auxv_at = map_at + sizeof(struct prctl_mm_map);
 	struct vms_script script = { .size = vms_script_size(reloc), .table_at = code_size() };
-	struct prctl_mm_map map;
+	struct prctl_mm_map map = mm_map(reloc, reloc->scratch + auxv_at);
 	struct writer w = { .reloc = reloc, .cap = max_calls(reloc) };
-	int r = build_mm_map(reloc, reloc->scratch + auxv_at, &map);
+	int r;
 
-	if (r < 0)
-		return r;
 	script.bytes = calloc(1, script.size);
 	if (!script.bytes)
 		return -ENOMEM;

@@ -37,6 +37,7 @@ struct vms_image {
 	size_t nr_words;
 	size_t argv_at, envp_at, auxv_at; /* indices into words */
 	vms_addr_t vdso; /* AT_SYSINFO_EHDR, 0: none */
+	struct vms_proc_mm mm; /* what the kernel has noted of it, start_brk aside; worked out, not read (/proc/PID/stat is dear) */
 };
 
 /**

@@ -17,7 +17,7 @@ struct vms_script {
 
 /** The size in bytes (page multiple) of the script for @reloc's image. */
 vms_addr_t vms_script_size(const struct vms_reloc *reloc);
-/** Write the script for @reloc, to run at reloc->scratch. 0, -ENOMEM, or what reading the old mm's numbers says. */
+/** Write the script for @reloc, to run at reloc->scratch. 0 or -ENOMEM. */
 VMS_MUST_CHECK int vms_script_build(const struct vms_reloc *reloc, struct vms_script *ret_script);
 void vms_script_done(struct vms_script *script);
 
