@@ -10,6 +10,7 @@
 
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/shm.h>
 
 #include "vmsup/core/place.h"
 
@@ -382,6 +383,20 @@ static struct vms_plan decide_brk(const struct decision *d)
 	return plan;
 }
 
+static struct vms_vma shm_vma(int flags, const struct vms_range *range)
+{
+	struct vms_vma vma = { .range = *range, .flags = VMS_VMA_SHARED, .kind = VMS_KIND_SHM,
+			       .prot = VMS_PROT_READ, .may = VMS_PROT_ALL };
+
+	if (flags & SHM_RDONLY)
+		vma.may &= (uint8_t)~VMS_PROT_WRITE;
+	else
+		vma.prot |= VMS_PROT_WRITE;
+	if (flags & SHM_EXEC)
+		vma.prot |= VMS_PROT_EXEC;
+	return vma;
+}
+
 static struct vms_plan decide_shmat(const struct decision *d)
 {
 	const struct vms_req *req = d->req;
@@ -398,11 +413,15 @@ static struct vms_plan decide_shmat(const struct decision *d)
 			return vms_plan_refuse(EINVAL);
 		return pass_unknown();
 	}
-	if (!d->space->remote_only || place(d, &want, &plan, &addr) < 0)
+	if (place(d, &want, &plan, &addr) < 0)
 		return pass_unknown();
-	copy_args(&plan, req);
-	plan.args[1] = addr;
-	plan.effect = VMS_EFFECT_UNKNOWN;
+	plan.effect = VMS_EFFECT_MAP;
+	plan.range = (struct vms_range){ addr, addr + want.length };
+	plan.vma = shm_vma(req->shmat.flags, &plan.range);
+	if (plan.verdict == VMS_REMOTE) {
+		copy_args(&plan, req);
+		plan.args[1] = addr;
+	}
 	return plan;
 }
 

@@ -79,13 +79,21 @@ static bool retry(struct vms_sup *sup, struct vms_tracee *tracee, struct vms_thr
 	return vms_remote_again(&tracee->remote, args) == 0;
 }
 
+/* The kernel says that something is in the way; shmat has no errno of its own for it. */
+static bool is_rejected(const struct vms_tracee *tracee, int64_t result)
+{
+	if (!tracee->plan.chosen)
+		return false;
+	return result == -EEXIST || (tracee->req.call == VMS_CALL_SHMAT && result == -EINVAL);
+}
+
 static void finish(struct vms_sup *sup, struct vms_tracee *tracee)
 {
 	struct vms_thread *thread = vms_tasks_find(&sup->tasks, tracee->tid);
 	int64_t result = tracee->remote.result;
 
 	if (thread && thread->is_in_flight) {
-		if (result == -EEXIST && tracee->plan.chosen && retry(sup, tracee, thread))
+		if (is_rejected(tracee, result) && retry(sup, tracee, thread))
 			return;
 		if (result == -EEXIST)
 			result = -ENOMEM;

@@ -12,10 +12,10 @@ EVERY = t.ways(modes=("supervise", "fence"))
 REMOTE = [w for w in t.ways(places=("remote",)) if w.user == t.ME]
 
 
-def held(way, argv, processes, files=None):
+def held(way, argv, processes, env=None):
     """Start @argv, which says "ready" and waits for the end of its stdin; look at all processes."""
     r, w = os.pipe()
-    proc = t.start(way, argv, files, stdin=r, audit=way.mode == "supervise", stats=True)
+    proc = t.start(way, argv, env=env, stdin=r, audit=way.mode == "supervise", stats=True)
     os.close(r)
     proc.wait_text(r"^ready$")
     procs = t.check_inside(proc.pid, way.lo, way.hi, least=processes)
@@ -64,14 +64,14 @@ open("p2").read()' &
     sleep 0.2
     echo ready; cat > /dev/null; exec 3>p1; exec 4>p2; exec 3>&- 4>&-; kill %1 %2; wait; exit 0
     """
-    held(way, ["bash", "-c", "mkfifo p1 p2;" + script], 6)
+    held(way, ["bash", "-c", "mkfifo p1 p2;" + script], 6, t.place.python_env(way.range))
 
 
 @s.case_for(t.ways(modes=("supervise", "fence"), users=(t.ME,)))
 def churn(way):
     """processes that come and go all the time"""
     script = "while [ ! -f stop ]; do seq 50 | sort -n | tail -1 > /dev/null; python3 -c 'import json' & wait; done"
-    proc = t.start(way, ["bash", "-c", script])
+    proc = t.start(way, ["bash", "-c", script], env=t.place.python_env(way.range))
     end = time.monotonic() + 4
     seen = set()
     while time.monotonic() < end:

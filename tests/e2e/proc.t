@@ -71,7 +71,7 @@ def others(way):
 def untraced(way):
     """a process that installs no interrupting handler is left untraced"""
     r, w = os.pipe()
-    proc = t.start(way, ["bash", "-c", "python3 -c 'print(\"ready\", flush=True); input()' & cat; wait"], stdin=r)
+    proc = t.start(way, ["bash", "-c", "perl -e '$| = 1; print qq(ready\\n); <STDIN>' & cat; wait"], stdin=r)
     os.close(r)
     proc.wait_text(r"^ready$")
     traced = [p for p in t.inside_processes(proc.pid) if t.stat_of(p)[0] == "cat"
@@ -95,8 +95,10 @@ print(len(m), b - a > 100000)
 threading.stack_size(64 << 20)
 t = threading.Thread(target=lambda: print(f(20000))); t.start(); t.join()
 """
-    argv = ["/usr/bin/python3", "-c", script]
-    t.same_as_native(t.run_native(way.user, argv), t.run(way, argv))
+    env = t.place.python_env(way.range)
+    argv = ["python3", "-c", script]
+    argv[0] = t.found("python3", t.place.env(way.user, env))
+    t.same_as_native(t.run_native(way.user, argv, env=env), t.run(way, argv, env=env))
     argv = ["bash", "-c", "ulimit -s 65536; exec %s" % t.place.guest("recurse")]
     t.same_as_native(t.run_native(way.user, argv), t.run(way, argv))
 

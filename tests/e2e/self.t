@@ -48,7 +48,7 @@ def build(way, argv, seconds=400):
     return got
 
 
-WAYS = [t.way("supervise", user=t.USERS[-1]), t.way("fence", user=t.USERS[0], where="high")]
+WAYS = [t.way("supervise", user=t.USERS[-1]), t.way("fence", user=t.USERS[0])]
 
 
 @s.case_for(WAYS)

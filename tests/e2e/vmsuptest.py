@@ -144,6 +144,21 @@ class Place:
             raise Failure("there is no vmsup at %s" % VMSUP)
         return path
 
+    def python_env(self, where):
+        """Environment in which `python3` can run in the range @where: Debian's is linked to a fixed
+        low address, so above 4 GiB it is the same interpreter as a PIE."""
+        if where == "low":
+            return {}
+        folder = os.path.join(self.bin, "pie")
+        if not os.path.exists(folder):
+            os.mkdir(folder)
+            shutil.copy2(self.guest("python"), os.path.join(folder, "python3"))
+        try:
+            subprocess.run([folder + "/python3", "-c", "pass"], check=True, stderr=subprocess.DEVNULL)
+        except subprocess.CalledProcessError:
+            raise Skip("libpython3 is not installed") from None
+        return {"PATH": folder + ":" + PATH}
+
     def fresh(self, user, files=None):
         """An empty work folder for @user, with @files (name: text) in it."""
         home = os.path.join(self.top, user)
@@ -179,6 +194,11 @@ class Place:
                 env[name] = os.environ[name]
         env.update(extra or {})
         return env
+
+
+def found(program, env):
+    """The path of @program as a shell with @env finds it."""
+    return shutil.which(program, path=env["PATH"]) or program
 
 
 def own(path):
