@@ -1,0 +1,153 @@
+/* Decoding: six registers to a request. */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "vmsup/core/req.h"
+
+static struct vms_req req;
+
+static void decode(int nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+	const uint64_t args[6] = { a, b, c, d, e, f };
+
+	memset(&req, 0xee, sizeof(req));
+	ck_assert_int_eq(vms_req_decode(nr, args, &req), 0);
+	ck_assert(memcmp(req.args, args, sizeof(args)) == 0);
+}
+
+START_TEST(an_unknown_number_is_enosys_and_writes_nothing)
+{
+	const uint64_t args[6] = { 1, 2, 3, 4, 5, 6 };
+	struct vms_req before;
+
+	memset(&req, 0x77, sizeof(req));
+	before = req;
+	ck_assert_int_eq(vms_req_decode(SYS_read, args, &req), -ENOSYS);
+	ck_assert_int_eq(vms_req_decode(-1, args, &req), -ENOSYS);
+	ck_assert_int_eq(vms_req_decode(0x40000000 | SYS_mmap, args, &req), -ENOSYS);
+	ck_assert(memcmp(&before, &req, sizeof(req)) == 0);
+}
+END_TEST
+
+START_TEST(mmap_takes_its_arguments_with_the_kernels_types)
+{
+	decode(SYS_mmap, 0x7000, 0x1001, ~UINT64_C(0), UINT64_C(0xaaaaaaaa00000022), UINT64_C(0x1234ffffffff), 0x9000);
+	ck_assert_int_eq(req.call, VMS_CALL_MMAP);
+	ck_assert_uint_eq(req.mmap.addr, 0x7000);
+	ck_assert_uint_eq(req.mmap.length, 0x1001);
+	ck_assert_uint_eq(req.mmap.prot, 7);
+	ck_assert_uint_eq(req.mmap.flags, 0x22);
+	ck_assert_int_eq(req.mmap.fd, -1);
+	ck_assert_uint_eq(req.mmap.offset, 0x9000);
+}
+END_TEST
+
+START_TEST(munmap_mseal_and_remap_file_pages_are_spans)
+{
+	static const int calls[] = { SYS_munmap, 462, SYS_remap_file_pages };
+
+	for (size_t i = 0; i < 3; i++) {
+		decode(calls[i], 0x5000, 0x77, 1, 2, 3, 4);
+		ck_assert_uint_eq(req.span.addr, 0x5000);
+		ck_assert_uint_eq(req.span.length, 0x77);
+	}
+}
+END_TEST
+
+START_TEST(mprotect_has_a_key_only_when_it_was_given)
+{
+	decode(SYS_mprotect, 0x5000, 0x77, 5, 9, 3, 4);
+	ck_assert_uint_eq(req.mprotect.addr, 0x5000);
+	ck_assert_uint_eq(req.mprotect.length, 0x77);
+	ck_assert_uint_eq(req.mprotect.prot, 5);
+	ck_assert_int_eq(req.mprotect.pkey, -1);
+	decode(SYS_pkey_mprotect, 0x5000, 0x77, 5, 9, 3, 4);
+	ck_assert_int_eq(req.mprotect.pkey, 9);
+}
+END_TEST
+
+START_TEST(mremap_has_five)
+{
+	decode(SYS_mremap, 1, 2, 3, UINT64_C(0x900000003), 5, 6);
+	ck_assert_uint_eq(req.mremap.old_addr, 1);
+	ck_assert_uint_eq(req.mremap.old_length, 2);
+	ck_assert_uint_eq(req.mremap.new_length, 3);
+	ck_assert_uint_eq(req.mremap.flags, 3);
+	ck_assert_uint_eq(req.mremap.new_addr, 5);
+}
+END_TEST
+
+START_TEST(brk_shm_and_personality)
+{
+	decode(SYS_brk, 0x123456, 0, 0, 0, 0, 0);
+	ck_assert_uint_eq(req.brk.addr, 0x123456);
+	decode(SYS_shmat, UINT64_C(0x100000007), 0x8000, UINT64_C(0x500001000), 0, 0, 0);
+	ck_assert_int_eq(req.shmat.id, 7);
+	ck_assert_uint_eq(req.shmat.addr, 0x8000);
+	ck_assert_int_eq(req.shmat.flags, 0x1000);
+	decode(SYS_shmdt, 0x8000, 0, 0, 0, 0, 0);
+	ck_assert_uint_eq(req.shmdt.addr, 0x8000);
+	decode(SYS_personality, 0xffffffff, 0, 0, 0, 0, 0);
+	ck_assert_uint_eq(req.personality.persona, 0xffffffff);
+}
+END_TEST
+
+START_TEST(the_three_limit_calls_look_alike)
+{
+	decode(SYS_setrlimit, 9, 0x1000, 0, 0, 0, 0);
+	ck_assert_int_eq(req.rlimit.pid, 0);
+	ck_assert_uint_eq(req.rlimit.new_limit, 0x1000);
+	ck_assert_uint_eq(req.rlimit.old_limit, 0);
+	decode(SYS_getrlimit, 9, 0x1000, 0, 0, 0, 0);
+	ck_assert_uint_eq(req.rlimit.new_limit, 0);
+	ck_assert_uint_eq(req.rlimit.old_limit, 0x1000);
+	decode(SYS_prlimit64, 44, 9, 0x2000, 0x3000, 0, 0);
+	ck_assert_int_eq(req.rlimit.pid, 44);
+	ck_assert_uint_eq(req.rlimit.new_limit, 0x2000);
+	ck_assert_uint_eq(req.rlimit.old_limit, 0x3000);
+}
+END_TEST
+
+START_TEST(sigaction_keeps_the_address_of_the_action)
+{
+	decode(SYS_rt_sigaction, 10, 0x4444, 0x5555, 8, 0, 0);
+	ck_assert_uint_eq(req.sigaction.action, 0x4444);
+}
+END_TEST
+
+START_TEST(calls_without_a_decoder_have_their_registers)
+{
+	decode(SYS_execve, 1, 2, 3, 4, 5, 6);
+	ck_assert_int_eq(req.call, VMS_CALL_EXECVE);
+	decode(SYS_exit_group, 3, 0, 0, 0, 0, 0);
+	ck_assert_int_eq(req.call, VMS_CALL_EXIT_GROUP);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("req");
+	TCase *tc = tcase_create("req");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(tc, an_unknown_number_is_enosys_and_writes_nothing);
+	tcase_add_test(tc, mmap_takes_its_arguments_with_the_kernels_types);
+	tcase_add_test(tc, munmap_mseal_and_remap_file_pages_are_spans);
+	tcase_add_test(tc, mprotect_has_a_key_only_when_it_was_given);
+	tcase_add_test(tc, mremap_has_five);
+	tcase_add_test(tc, brk_shm_and_personality);
+	tcase_add_test(tc, the_three_limit_calls_look_alike);
+	tcase_add_test(tc, sigaction_keeps_the_address_of_the_action);
+	tcase_add_test(tc, calls_without_a_decoder_have_their_registers);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
