@@ -63,13 +63,19 @@ static int outside_errno(const struct vms_space *space, const struct vms_range *
 	return span->start < space->range.start ? EPERM : ENOMEM;
 }
 
-static const struct vms_plan *busy_at(const struct decision *d, const struct vms_range *span)
+/* True when another thread's call in flight may touch @span; then *ret_start is where what it touches starts. */
+static bool busy_at(const struct decision *d, const struct vms_range *span, vms_addr_t *ret_start)
 {
 	for (size_t i = 0; i < d->nr_busy; i++) {
-		if (vms_plan_touches(d->busy[i], span))
-			return d->busy[i];
+		const struct vms_plan *plan = d->busy[i];
+
+		/* What may be anywhere cannot be avoided; should it be here, the kernel rejects the place. */
+		if (plan->effect == VMS_EFFECT_UNKNOWN || !vms_plan_touches(plan, span))
+			continue;
+		*ret_start = vms_range_overlaps(&plan->range, span) ? plan->range.start : plan->from.start;
+		return true;
 	}
-	return NULL;
+	return false;
 }
 
 /* Our own choice: like vms_place_find, and clear of what other threads have in flight. */
@@ -78,18 +84,18 @@ static int choose(const struct decision *d, const struct vms_place_req *want, vm
 	vms_addr_t max_start = d->max_start;
 
 	for (int i = 0; i < MAX_TRIES; i++) {
-		vms_addr_t addr;
+		vms_addr_t addr, start;
 		struct vms_range span;
 		int r = vms_place_find(d->space, want, max_start, &addr);
 
 		if (r < 0)
 			return r;
 		span = (struct vms_range){ addr, addr + want->length };
-		if (!busy_at(d, &span)) {
+		if (!busy_at(d, &span, &start)) {
 			*ret_addr = addr;
 			return 0;
 		}
-		max_start = addr;
+		max_start = start < addr ? start : addr;
 	}
 	return -ENOMEM;
 }
@@ -106,7 +112,8 @@ static int place(const struct decision *d, const struct vms_place_req *want, str
 	plan->verdict = VMS_CONTINUE;
 	plan->chosen = true;
 	plan->low2g = want->low2g;
-	if (!d->space->remote_only && !d->space->legacy_layout && !d->max_start) {
+	/* MAP_32BIT is searched for from a start that the kernel draws anew for each call. */
+	if (!d->space->remote_only && !d->space->legacy_layout && !want->low2g && !d->max_start) {
 		r = vms_place_kernel(d->space, want, ret_addr, &plan->certain);
 		if (r == 0)
 			return 0;

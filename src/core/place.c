@@ -117,8 +117,11 @@ int vms_place_kernel(const struct vms_space *space, const struct vms_place_req *
 	int r;
 
 	*ret_certain = !req->hugetlb && !space->legacy_layout;
-	if (req->low2g)
+	if (req->low2g) {
+		/* arch/x86/kernel/sys_x86_64.c find_start_end: the start is random within 32 MiB. */
+		*ret_certain = false;
 		return kernel_low2g(space, req, ret_addr);
+	}
 	hint = usable_hint(space, req);
 	if (hint) {
 		*ret_addr = hint;

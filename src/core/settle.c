@@ -170,9 +170,9 @@ enum vms_settled vms_settle(struct vms_space *space, struct vms_plan *plan, cons
 		return VMS_SETTLED_REREAD;
 	if (unchanged(space, plan, seen))
 		return VMS_SETTLED_UNDONE;
-	if (vms_space_adopt(space, &plan->range, seen->range, seen->nr_range) < 0 ||
+	if (vms_space_adopt(space, &plan->range, seen->range, seen->nr_range, false) < 0 ||
 	    (!is_empty(&plan->from) &&
-	     vms_space_adopt(space, &plan->from, seen->from, seen->nr_from) < 0))
+	     vms_space_adopt(space, &plan->from, seen->from, seen->nr_from, false) < 0))
 		return VMS_SETTLED_REREAD;
 	/* The break that the kernel kept cannot be seen; it lies in the last page that is backed. */
 	return VMS_SETTLED_OTHER;

@@ -74,7 +74,7 @@ bool vms_space_agrees(const struct vms_space *space, const struct vms_range *ran
 }
 
 /* Give @vma what only our own record knows, if the mapping there is still the same one. */
-static void keep_attributes(const struct vms_space *space, struct vms_vma *vma)
+static void keep_attributes(const struct vms_space *space, struct vms_vma *vma, bool has_flags)
 {
 	const struct vms_vma *old = vms_tree_find(&space->tree, vma->range.start);
 
@@ -83,14 +83,14 @@ static void keep_attributes(const struct vms_space *space, struct vms_vma *vma)
 	if (!old || old->dev != vma->dev || old->ino != vma->ino ||
 	    ((old->flags ^ vma->flags) & VMS_VMA_SHARED))
 		return;
-	vma->flags |= old->flags;
+	vma->flags |= has_flags ? old->flags & ~VMS_VMA_TOLD : old->flags;
 	vma->kind = old->kind;
 	vma->may = old->may;
 	vma->pkey = old->pkey;
 }
 
 int vms_space_adopt(struct vms_space *space, const struct vms_range *range, const struct vms_vma *seen,
-		    size_t nr)
+		    size_t nr, bool has_flags)
 {
 	vms_addr_t at = range->start;
 	int r;
@@ -124,7 +124,7 @@ int vms_space_adopt(struct vms_space *space, const struct vms_range *range, cons
 			if (cut < vma.range.end)
 				vms_vma_clip(&rest, &(struct vms_range){ cut, vma.range.end });
 			vms_vma_clip(&part, &(struct vms_range){ part.range.start, cut });
-			keep_attributes(space, &part);
+			keep_attributes(space, &part, has_flags);
 			r = vms_tree_replace(&space->tree, &part);
 			if (r < 0)
 				return r;

@@ -104,5 +104,5 @@ void vms_audit(struct vms_sup *sup, struct vms_process *process, const char *aft
 	vms_log_limited(&sup->audit_log, "audit: tree and kernel differ in process %d after %s", process->pid, after);
 	if (sup->audit_log.used < sup->audit_log.max)
 		print_both(space, list);
-	vms_flight_reread(sup, mm);
+	vms_flight_reread(sup, process);
 }

@@ -126,7 +126,7 @@ static struct vms_mm *make_mm(struct vms_sup *sup, struct vms_image *image, cons
 		if (vma->kind == VMS_KIND_STACK)
 			vma->flags |= VMS_VMA_GROWSDOWN;
 	}
-	if (vms_space_adopt(&mm->space, &mm->space.range, list->items, list->nr) < 0)
+	if (vms_space_adopt(&mm->space, &mm->space.range, list->items, list->nr, true) < 0)
 		mm->stale = true;
 	return mm;
 }

@@ -36,21 +36,25 @@ static void learn_ceiling(struct vms_space *space, const struct vms_plan *plan, 
 	}
 }
 
-static void reread(struct vms_sup *sup, struct vms_mm *mm, const struct vms_plan *plan)
+static void reread(struct vms_sup *sup, struct vms_process *process, const struct vms_plan *plan)
 {
+	struct vms_mm *mm = process->mm;
 	struct vms_space *space = &mm->space;
+	bool has_flags;
 
 	mm->stale = true;
 	if (vms_maps_read(&mm->maps, &space->range, &sup->seen_all) < 0)
 		return;
 	learn_ceiling(space, plan, &sup->seen_all);
-	if (vms_space_adopt(space, &space->range, sup->seen_all.items, sup->seen_all.nr) == 0)
+	/* What is where is known no more, so neither is which attributes are still whose. */
+	has_flags = vms_maps_read_flags(process->pid, &sup->seen_all) == 0;
+	if (vms_space_adopt(space, &space->range, sup->seen_all.items, sup->seen_all.nr, has_flags) == 0)
 		mm->stale = false;
 }
 
-void vms_flight_reread(struct vms_sup *sup, struct vms_mm *mm)
+void vms_flight_reread(struct vms_sup *sup, struct vms_process *process)
 {
-	reread(sup, mm, NULL);
+	reread(sup, process, NULL);
 }
 
 /* What the kernel was expected to do and did not: told apart from what it may well have refused. */
@@ -83,7 +87,7 @@ void vms_flight_settle(struct vms_sup *sup, struct vms_thread *thread)
 		sup->stats.mispredicted++;
 		break;
 	case VMS_SETTLED_REREAD:
-		reread(sup, mm, &plan);
+		reread(sup, thread->process, &plan);
 		count_other(sup, &mm->space, &plan, before);
 		break;
 	}
@@ -110,12 +114,13 @@ size_t vms_flight_probe(struct vms_sup *sup, struct vms_thread *self, const stru
 			busy[nr++] = &thread->plan;
 	}
 	if (mm->stale)
-		reread(sup, mm, NULL);
+		reread(sup, self->process, NULL);
 	return nr;
 }
 
-void vms_flight_refresh(struct vms_sup *sup, struct vms_mm *mm)
+void vms_flight_refresh(struct vms_sup *sup, struct vms_process *process)
 {
+	struct vms_mm *mm = process->mm;
 	struct vms_thread *thread, *next;
 
 	for (thread = mm->in_flight; thread; thread = next) {
@@ -125,5 +130,5 @@ void vms_flight_refresh(struct vms_sup *sup, struct vms_mm *mm)
 		if (read_seen(sup, mm, &thread->plan, &seen) == 0 && vms_settle_shows(&thread->plan, &seen))
 			vms_flight_settle(sup, thread);
 	}
-	reread(sup, mm, NULL);
+	reread(sup, process, NULL);
 }

@@ -17,6 +17,8 @@
 
 #define HOLD_TICK_NS 50000
 #define HOLD_MAX_NS 5000000
+/* An audit wants to be exact, and is slow itself. */
+#define HOLD_MAX_AUDIT_NS 2000000000
 #define MAX_HELD 4096
 
 static void arm(struct vms_sup *sup)
@@ -30,9 +32,10 @@ static void arm(struct vms_sup *sup)
 bool vms_hold(struct vms_sup *sup, const struct vms_trap *trap)
 {
 	long long now = vms_now_ns(), since = sup->retried_since;
+	const long long max = sup->options.audit ? HOLD_MAX_AUDIT_NS : HOLD_MAX_NS;
 	struct vms_held *held;
 
-	if ((since && now - since > HOLD_MAX_NS) || sup->nr_held >= MAX_HELD)
+	if ((since && now - since > max) || sup->nr_held >= MAX_HELD)
 		return false;
 	held = calloc(1, sizeof(*held));
 	if (!held)

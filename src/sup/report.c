@@ -107,7 +107,7 @@ int vms_report_maps(struct vms_sup *sup, pid_t pid, json_t **ret, struct vms_err
 	if (r < 0)
 		return vms_err_set(err, r, "process %d cannot be looked into: %s", pid, strerror(-r));
 	mm = process->mm;
-	vms_flight_refresh(sup, mm);
+	vms_flight_refresh(sup, process);
 	*ret = json_pack("{s:i, s:i, s:o, s:o, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o}", "pid", (int)pid,
 			 "supervisor", (int)getpid(), "command", vms_msg_text(status.comm), "range",
 			 range_json(sup), "mode", mode_name(sup), "brk_base", hex(mm->space.brk.base), "brk",

@@ -213,14 +213,14 @@ static void on_front(void *arg, int fd, unsigned int events)
 		kill(sup->main_pid, SIGKILL);
 }
 
-static void on_report(void *arg, int fd, unsigned int events)
+void vms_main_report(struct vms_sup *sup)
 {
-	struct vms_sup *sup = arg;
 	int error = 0;
 	char text[512];
 
-	(void)events;
-	if (read(fd, &error, sizeof(error)) == (ssize_t)sizeof(error)) {
+	if (sup->report_fd < 0)
+		return;
+	if (read(sup->report_fd, &error, sizeof(error)) == (ssize_t)sizeof(error)) {
 		snprintf(text, sizeof(text), "cannot run %s: %s", sup->options.argv[0],
 			 error == ENOENT ? "no such program; check the name and PATH" : strerror(error));
 		vms_front_tell(sup->front_fd, VMS_FRONT_FAILED,
@@ -231,6 +231,13 @@ static void on_report(void *arg, int fd, unsigned int events)
 	vms_watch_free(sup->report_watch);
 	sup->report_watch = NULL;
 	vms_fd_close(&sup->report_fd);
+}
+
+static void on_report(void *arg, int fd, unsigned int events)
+{
+	(void)fd;
+	(void)events;
+	vms_main_report(arg);
 }
 
 void vms_main_started(struct vms_sup *sup)

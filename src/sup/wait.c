@@ -96,9 +96,9 @@ static void on_main(struct vms_sup *sup, int status)
 {
 	if (WIFSTOPPED(status)) {
 		main_stops(sup, WSTOPSIG(status));
-	} else if (WIFCONTINUED(status)) {
-		main_continues(sup);
 	} else {
+		/* Why it could not be executed comes before that it has exited. */
+		vms_main_report(sup);
 		sup->main_exited = true;
 		vms_front_tell(sup->front_fd, VMS_FRONT_EXITED, status, NULL);
 		release_stderr(sup);
@@ -111,7 +111,7 @@ static void on_status(struct vms_sup *sup, pid_t pid, int status)
 
 	if (WIFSTOPPED(status) && vms_stop_of(status) == VMS_STOP_EXEC)
 		tracee = find_after_exec(sup, pid);
-	if (!WIFSTOPPED(status) && !WIFCONTINUED(status)) {
+	if (!WIFSTOPPED(status)) {
 		struct vms_process *process = vms_tasks_find_process(&sup->tasks, pid);
 
 		if (tracee)
@@ -123,11 +123,11 @@ static void on_status(struct vms_sup *sup, pid_t pid, int status)
 			on_main(sup, status);
 		return;
 	}
-	if (tracee && !WIFCONTINUED(status)) {
+	if (tracee) {
 		on_tracee(sup, tracee, status);
 		return;
 	}
-	if (WIFSTOPPED(status) && status >> 16) {
+	if (status >> 16) {
 		/* Seized by the kernel as the child of a guarded task, before its parent's event has come. */
 		vms_guard_adopt(sup, pid, status);
 		return;
@@ -138,11 +138,19 @@ static void on_status(struct vms_sup *sup, pid_t pid, int status)
 
 void vms_wait_all(struct vms_sup *sup)
 {
+	siginfo_t info = { 0 };
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, __WALL | WNOHANG | WUNTRACED | WCONTINUED)) > 0)
+	while ((pid = waitpid(-1, &status, __WALL | WNOHANG | WUNTRACED)) > 0)
 		on_status(sup, pid, status);
+	/*
+	 * That a process was continued is reported once, to its tracer or to its parent, whoever asks first: never ask for
+	 * one whose parent is somebody else.
+	 */
+	if (!sup->main_exited && waitid(P_PID, (id_t)sup->main_pid, &info, WCONTINUED | WNOHANG) == 0 &&
+	    info.si_pid == sup->main_pid)
+		main_continues(sup);
 }
 
 void vms_wait_rest(struct vms_sup *sup)

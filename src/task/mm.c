@@ -108,27 +108,35 @@ static void inherit_brk(struct vms_space *space, const struct vms_brk *parent)
 		vms_brk_set(&space->brk, heap->range.end);
 }
 
+/* At the fork the parent may have been ahead of its record, and it may have gone on since. */
+static bool is_as_copied(const struct vms_mm *mm, const struct vms_mm *parent, const struct vms_vma_list *list)
+{
+	return !parent->in_flight && !parent->stale &&
+	       vms_space_agrees(&mm->space, &mm->space.range, list->items, list->nr);
+}
+
 static int read_space(struct vms_process *process, struct vms_mm *mm, const struct vms_mm *parent)
 {
 	struct vms_vma_list list = { 0 };
 	struct vms_proc_mm numbers;
+	bool has_flags = false;
 	int r = vms_maps_read(&mm->maps, &mm->space.range, &list);
 
 	if (r == 0 && parent) {
 		mm->space.ceiling = parent->space.ceiling;
 		mm->space.legacy_layout = parent->space.legacy_layout;
 		r = vms_tree_copy(&mm->space.tree, &parent->space.tree);
+		has_flags = r == 0 && !is_as_copied(mm, parent, &list);
 	} else if (r == 0) {
+		has_flags = true;
 		if (vms_proc_mm(process->pid, &numbers) == 0)
 			vms_brk_init(&mm->space.brk, numbers.start_brk);
 		name_kinds(process->pid, mm, &list);
-		/* noreserve and grows-down show nowhere else. */
-		r = vms_maps_read_flags(process->pid, &list);
-		if (r == -EACCES || r == -EPERM)
-			r = 0;
 	}
+	if (r == 0 && has_flags)
+		has_flags = vms_maps_read_flags(process->pid, &list) == 0;
 	if (r == 0)
-		r = vms_space_adopt(&mm->space, &mm->space.range, list.items, list.nr);
+		r = vms_space_adopt(&mm->space, &mm->space.range, list.items, list.nr, has_flags);
 	if (r == 0 && parent)
 		inherit_brk(&mm->space, &parent->space.brk);
 	vms_vma_list_done(&list);

@@ -112,8 +112,11 @@ int spy_serve_to_end(struct spy *spy)
 
 		if (waitpid(spy->pid, &status, WNOHANG | __WALL) == spy->pid)
 			return status;
-		if (poll(&p, 1, 1) == 1 && vms_listener_receive(&spy->listener, &trap) == 0)
+		if (poll(&p, 1, 1) == 1 && (p.revents & POLLIN) && vms_listener_receive(&spy->listener, &trap) == 0)
 			vms_ignore(vms_listener_continue(&spy->listener, trap.id));
+		/* It lets go of the filter a little before it can be waited for. */
+		else if (p.revents)
+			nap(1);
 	}
 	ck_abort_msg("the victim did not end");
 	return 0;

@@ -42,11 +42,12 @@ bool vms_space_agrees(const struct vms_space *space, const struct vms_range *ran
 		      const struct vms_vma *seen, size_t nr);
 
 /**
- * Make the tree equal to @seen inside @range. Attributes that the kernel did not tell (noreserve, kind, may...)
- * stay where the mapping is still the same one; elsewhere they come from @seen.
+ * Make the tree equal to @seen inside @range. Attributes that the kernel did not tell (kind, may...) stay where the
+ * mapping is still the same one; elsewhere they come from @seen. @has_flags: @seen also holds what only smaps tells
+ * (VMS_VMA_TOLD); otherwise these, too, are kept.
  * 0 or -ENOMEM; after -ENOMEM the tree holds a part of the change and must be re-read.
  */
 VMS_MUST_CHECK int vms_space_adopt(struct vms_space *space, const struct vms_range *range,
-				   const struct vms_vma *seen, size_t nr);
+				   const struct vms_vma *seen, size_t nr, bool has_flags);
 
 #endif

@@ -30,6 +30,11 @@ enum vms_vma_kind {
 #define VMS_VMA_DONTFORK (1u << 6)
 #define VMS_VMA_WIPEONFORK (1u << 7)
 
+/** Flags that the kernel tells in smaps, and nowhere else. */
+#define VMS_VMA_TOLD                                                                               \
+	(VMS_VMA_NORESERVE | VMS_VMA_GROWSDOWN | VMS_VMA_SEALED | VMS_VMA_HUGETLB |                \
+	 VMS_VMA_DONTFORK | VMS_VMA_WIPEONFORK)
+
 /** Bits of prot and may; equal to PROT_READ, PROT_WRITE, PROT_EXEC. */
 #define VMS_PROT_READ 1u
 #define VMS_PROT_WRITE 2u

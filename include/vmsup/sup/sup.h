@@ -108,9 +108,9 @@ bool vms_step_answer(struct vms_sup *sup, const struct vms_trap *trap, const str
 void vms_flight_settle(struct vms_sup *sup, struct vms_thread *thread);
 /** Settle what other threads of the mm have visibly done; collect the plans of the rest in @busy. */
 size_t vms_flight_probe(struct vms_sup *sup, struct vms_thread *self, const struct vms_plan **busy, size_t cap);
-/** Settle every call of @mm that visibly happened, and re-read the mm when it must be. */
-void vms_flight_refresh(struct vms_sup *sup, struct vms_mm *mm);
-void vms_flight_reread(struct vms_sup *sup, struct vms_mm *mm);
+/** Settle every call in the process's mm that visibly happened, and re-read the mm. */
+void vms_flight_refresh(struct vms_sup *sup, struct vms_process *process);
+void vms_flight_reread(struct vms_sup *sup, struct vms_process *process);
 
 /* hold.c: calls that wait for others; never longer than a few milliseconds */
 /** Take @trap in; false when it must not wait (any longer). */
@@ -168,6 +168,8 @@ void vms_wait_rest(struct vms_sup *sup);
 void vms_front_tell(int fd, enum vms_front_kind kind, int value, const char *text);
 
 /* supervisor.c */
+/** Read what the program's first exec has said of itself; call when it can be read, or when the program is dead. */
+void vms_main_report(struct vms_sup *sup);
 /** The program runs: tell the front, once. */
 void vms_main_started(struct vms_sup *sup);
 
