@@ -27,6 +27,7 @@
 #include "vmsup/base/log.h"
 #include "vmsup/cli/verb.h"
 #include "vmsup/cli/witness.h"
+#include "vmsup/host/proc.h"
 #include "vmsup/sup/supervisor.h"
 
 struct front {
@@ -158,6 +159,40 @@ static void let_go(const struct front *f)
 	(void)!chdir("/");
 }
 
+struct ending {
+	const struct front *front;
+	unsigned int tasks;
+};
+
+static int end_task(pid_t pid, void *arg)
+{
+	struct ending *e = arg;
+
+	if (pid == e->front->witness.pid || pid == e->front->supervisor)
+		return 0;
+	kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, WNOHANG | __WALL);
+	e->tasks++;
+	return 0;
+}
+
+/*
+ * The tree dies with its supervisor: without one, every trapped call fails with ENOSYS. We are the next subreaper, so
+ * whoever is left is below us. Again until nobody is, for they may still fork.
+ */
+static void end_tree(const struct front *f)
+{
+	const struct timespec tick = { .tv_nsec = 2000000 };
+
+	for (int i = 0; i < 1000; i++) {
+		struct ending e = { .front = f };
+
+		if (vms_proc_each_descendant(getpid(), end_task, &e) < 0 || !e.tasks)
+			break;
+		nanosleep(&tick, NULL);
+	}
+}
+
 /*
  * The supervisor closed its end without a last word. Before the start it may have died of what was
  * meant for all of us (Ctrl-C in the first moment), and then so do we.
@@ -172,6 +207,7 @@ static void supervisor_lost(struct front *f)
 	/* It is about to die, or it lives on with its socket closed: do not wait for ever. */
 	if (pidfd >= 0)
 		(void)poll(&p, 1, 2000);
+	end_tree(f);
 	if (waitid(P_PID, (id_t)f->supervisor, &si, WEXITED | WNOHANG) < 0)
 		si.si_pid = 0;
 	if (si.si_pid && si.si_code != CLD_EXITED) {
@@ -326,6 +362,7 @@ static int set_up(struct front *f)
 		return -errno;
 	/* Ignored by some parents, and then the kernel would reap our children for us. */
 	signal(SIGCHLD, SIG_DFL);
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	f->signal_fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (f->signal_fd < 0)
 		return -errno;

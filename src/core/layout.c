@@ -39,13 +39,23 @@ static vms_addr_t max_addr(vms_addr_t a, vms_addr_t b)
 	return a > b ? a : b;
 }
 
+static vms_addr_t slide_room(const struct vms_range *range, unsigned int share)
+{
+	vms_addr_t room = vms_range_size(range) / share;
+
+	return room > MAX_SLIDE ? MAX_SLIDE : room;
+}
+
+vms_addr_t vms_layout_top_max(const struct vms_range *range)
+{
+	return vms_page_down(slide_room(range, TOP_SHARE));
+}
+
 /* A page-aligned distance below @range / @share. */
 static vms_addr_t slide(const struct vms_layout_req *req, uint64_t *state, unsigned int share)
 {
-	vms_addr_t room = vms_range_size(&req->range) / share;
+	vms_addr_t room = slide_room(&req->range, share);
 
-	if (room > MAX_SLIDE)
-		room = MAX_SLIDE;
 	if (!req->randomize || room < VMS_PAGE_SIZE)
 		return 0;
 	return vms_page_down(vms_layout_random(state) % room);
@@ -88,6 +98,7 @@ int vms_layout_make(const struct vms_layout_req *req, struct vms_layout *ret_lay
 	if (req->exe.size + req->interp.size + req->vdso.size + room + 2 * guard > hi - lo)
 		return too_small(req, err);
 	top = vms_page_down(hi - top_slide);
+	out.top = top;
 	out.vdso = align_down(top - req->vdso.size, max_addr(req->vdso.align, VMS_PAGE_SIZE));
 	out.interp = align_down(out.vdso - req->interp.size, max_addr(req->interp.align, VMS_PAGE_SIZE));
 
@@ -109,6 +120,7 @@ int vms_layout_make(const struct vms_layout_req *req, struct vms_layout *ret_lay
 			out.interp = align_down(out.vdso - req->interp.size,
 						max_addr(req->interp.align, VMS_PAGE_SIZE));
 			bottom = lo;
+			out.top = hi;
 			stack_slide = 0;
 			brk_slide = 0;
 		}

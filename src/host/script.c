@@ -15,7 +15,7 @@
 #define __NR_mseal 462
 #endif
 
-/* Calls that are not moves: prctl, three fences, two seals, the end mark; and some air. */
+/* Calls that are not moves: prctl, three fences, three seals, the top gap, the end mark; and some air. */
 #define EXTRA_CALLS 12
 /* Moves go to a staging area first when a target overlaps what has not moved yet. */
 #define STAGES 2
@@ -179,6 +179,16 @@ static void add_fence(struct writer *w, vms_addr_t start, vms_addr_t end, bool m
 		add(w, __NR_mseal, flags, start, end - start, 0, 0, 0, 0);
 }
 
+/* Nothing can be in the way but what a hostile image has there. */
+static void add_top_gap(struct writer *w)
+{
+	const vms_addr_t start = w->reloc->layout.top, end = w->reloc->conf->range.end;
+
+	if (start < end)
+		add(w, __NR_mmap, VMS_BLOB_MAY_FAIL, start, end - start, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, (uint32_t)-1, 0);
+}
+
 static void add_fences(struct writer *w)
 {
 	const struct vms_reloc_conf *conf = w->reloc->conf;
@@ -237,6 +247,7 @@ int vms_script_build(const struct vms_reloc *reloc, struct vms_script *ret_scrip
 		return r;
 	}
 	add(&w, __NR_prctl, 0, PR_SET_MM, PR_SET_MM_MAP, reloc->scratch + map_at, sizeof(map), 0, 0);
+	add_top_gap(&w);
 	add_fences(&w);
 	add(&w, VMS_BLOB_END, 0, 0, 0, 0, 0, 0, 0);
 	*ret_script = script;

@@ -100,14 +100,14 @@ void vms_exec_step(struct vms_sup *sup, struct vms_thread *thread, const struct 
 
 /* The new mm's record, read from the kernel when everything is in its place. */
 static struct vms_mm *make_mm(struct vms_sup *sup, struct vms_image *image, const vms_addr_t *new_start,
-			      vms_addr_t brk, vms_addr_t unmoved_top)
+			      vms_addr_t brk, vms_addr_t unmoved_top, vms_addr_t gap_start)
 {
 	struct vms_mm *mm = vms_mm_new(&sup->tasks, &image->maps);
 	struct vms_vma_list *list = &sup->seen_all;
 
 	if (!mm)
 		return NULL;
-	if (!sup->tasks.confined)
+	if (!sup->moves_images)
 		mm->space.ceiling = unmoved_top;
 	vms_brk_init(&mm->space.brk, brk);
 	if (vms_maps_read(&mm->maps, &mm->space.range, list) < 0)
@@ -125,6 +125,10 @@ static struct vms_mm *make_mm(struct vms_sup *sup, struct vms_image *image, cons
 		}
 		if (vma->kind == VMS_KIND_STACK)
 			vma->flags |= VMS_VMA_GROWSDOWN;
+		if (vma->range.start == gap_start) {
+			vma->kind = VMS_KIND_FENCE;
+			vma->flags |= VMS_VMA_NORESERVE;
+		}
 	}
 	if (vms_space_adopt(&mm->space, &mm->space.range, list->items, list->nr, true) < 0)
 		mm->stale = true;
@@ -166,7 +170,9 @@ static void relocated(struct vms_sup *sup, struct vms_tracee *tracee)
 
 	if (sup->options.mode == VMS_MODE_SUPERVISE)
 		become(sup, reloc->pid,
-		       make_mm(sup, &reloc->image, reloc->new_start, reloc->layout.brk, 0), true);
+		       make_mm(sup, &reloc->image, reloc->new_start, reloc->layout.brk, 0,
+			       reloc->layout.top),
+		       true);
 	else
 		become(sup, reloc->pid, NULL, true);
 	vms_tracee_unpin(sup, tracee);
@@ -193,7 +199,7 @@ static void take_as_is(struct vms_sup *sup, struct vms_tracee *tracee)
 		if (vms_range_size(&image.parts[VMS_PART_INTERP].span) >= VMS_HUGE_SIZE)
 			top = 0;
 		if (vms_proc_mm(tracee->tid, &numbers) == 0)
-			mm = make_mm(sup, &image, start, numbers.start_brk, top);
+			mm = make_mm(sup, &image, start, numbers.start_brk, top, UINT64_MAX);
 		vms_image_done(&image);
 	}
 	become(sup, tracee->tid, mm, true);

@@ -32,6 +32,8 @@ static rlim_t shown(const struct vms_sup *sup, rlim_t soft)
 {
 	vms_addr_t budget = vms_page_down(vms_range_size(&sup->range) / 4 * 3);
 
+	if (!sup->reloc_conf.fence)
+		return soft;
 	return soft < budget ? soft : budget;
 }
 

@@ -85,10 +85,30 @@ static json_t *maps_json(const struct vms_sup *sup, struct vms_mm *mm)
 	return maps;
 }
 
+struct totals {
+	vms_addr_t va, commit;
+	size_t mappings;
+};
+
+/* Of what is the program's: the top gap is ours. */
+static struct totals total(const struct vms_tree *tree)
+{
+	struct totals t = { tree->va, tree->commit, tree->count };
+
+	for (const struct vms_vma *vma = vms_tree_last(tree); vma; vma = vms_tree_prev(vma)) {
+		if (vma->kind != VMS_KIND_FENCE)
+			break;
+		t.va -= vms_range_size(&vma->range);
+		t.mappings--;
+	}
+	return t;
+}
+
 int vms_report_maps(struct vms_sup *sup, pid_t pid, json_t **ret, struct vms_err *err)
 {
 	struct vms_process *process = vms_tasks_find_process(&sup->tasks, pid);
 	struct vms_proc_status status;
+	struct totals t;
 	struct vms_mm *mm;
 	int r;
 
@@ -108,13 +128,13 @@ int vms_report_maps(struct vms_sup *sup, pid_t pid, json_t **ret, struct vms_err
 		return vms_err_set(err, r, "process %d cannot be looked into: %s", pid, strerror(-r));
 	mm = process->mm;
 	vms_flight_refresh(sup, process);
+	t = total(&mm->space.tree);
 	*ret = json_pack("{s:i, s:i, s:o, s:o, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o}", "pid", (int)pid,
 			 "supervisor", (int)getpid(), "command", vms_msg_text(status.comm), "range",
 			 range_json(sup), "mode", mode_name(sup), "brk_base", hex(mm->space.brk.base), "brk",
 			 hex(mm->space.brk.current), "brk_frontier", hex(mm->space.brk.frontier), "va",
-			 (json_int_t)mm->space.tree.va, "commit", (json_int_t)mm->space.tree.commit, "reserved",
-			 (json_int_t)(mm->space.tree.va - mm->space.tree.commit), "mappings",
-			 (json_int_t)mm->space.tree.count, "maps", maps_json(sup, mm));
+			 (json_int_t)t.va, "commit", (json_int_t)t.commit, "reserved", (json_int_t)(t.va - t.commit),
+			 "mappings", (json_int_t)t.mappings, "maps", maps_json(sup, mm));
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -128,6 +148,7 @@ static int list_process(pid_t pid, void *arg)
 	const struct listing *l = arg;
 	const struct vms_process *p = vms_tasks_find_process(&l->sup->tasks, pid);
 	const struct vms_mm *mm = p ? p->mm : NULL;
+	struct totals t = mm ? total(&mm->space.tree) : (struct totals){ 0 };
 	struct vms_proc_status status;
 
 	if (vms_proc_status(pid, &status) < 0)
@@ -136,8 +157,8 @@ static int list_process(pid_t pid, void *arg)
 		l->processes,
 		json_pack("{s:i, s:i, s:o, s:i, s:o, s:o}", "pid", (int)pid, "ppid", (int)status.ppid, "command",
 			  vms_msg_text(status.comm), "threads", (int)status.threads, "mappings",
-			  mm ? json_integer((json_int_t)mm->space.tree.count) : json_null(), "va",
-			  mm ? json_integer((json_int_t)mm->space.tree.va) : json_null()));
+			  mm ? json_integer((json_int_t)t.mappings) : json_null(), "va",
+			  mm ? json_integer((json_int_t)t.va) : json_null()));
 	return 0;
 }
 

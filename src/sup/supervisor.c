@@ -55,7 +55,7 @@ static int check_mode(struct vms_sup *sup, struct vms_err *err)
 	return 0;
 }
 
-/* RLIMIT_AS counts the fence: the child gets its limit plus the fence. */
+/* RLIMIT_AS counts the fence and the top gap: the child gets its limit plus these. */
 static int check_limit(struct vms_sup *sup, struct rlimit *limit, bool *ret_set, struct vms_err *err)
 {
 	struct rlimit old;
@@ -99,8 +99,14 @@ static vms_addr_t fence_bytes(const struct vms_sup *sup)
 {
 	vms_addr_t low = vms_page_up(sup->machine.rules.mmap_min_addr), size = 0;
 
-	if (!sup->reloc_conf.fence)
+	if (!sup->moves_images)
 		return 0;
+	/* The top gap differs from exec to exec; a limit is that much looser at the most. */
+	size = sup->range.end - sup->reloc_conf.image_range.end;
+	if (sup->reloc_conf.randomize)
+		size += vms_layout_top_max(&sup->reloc_conf.image_range);
+	if (!sup->reloc_conf.fence)
+		return size;
 	if (sup->reloc_conf.fence_page_zero)
 		size += low;
 	return size + (sup->range.start - low) + (sup->machine.user.end - sup->range.end);
@@ -122,14 +128,21 @@ static void configure(struct vms_sup *sup)
 		.randomize = o->aslr != VMS_ASLR_OFF,
 		.cookie = sup->cookie,
 	};
+	/* Without a range the kernel's own, random mmap_base would decide: the image goes below the lowest there is. */
+	sup->reloc_conf.image_range = sup->range;
+	if (!o->has_range)
+		sup->reloc_conf.image_range.end = sup->machine.lowest_mmap_base;
 	sup->fence_size = fence_bytes(sup);
 	sup->tasks.range = sup->range;
 	sup->tasks.user = sup->machine.user;
 	sup->tasks.confined = o->has_range;
 	sup->tasks.remote_only = o->place == VMS_PLACE_REMOTE;
 	sup->tasks.rules = sup->machine.rules;
-	if (o->has_range && sup->range.end <= sup->machine.lowest_mmap_base)
+	/* The kernel starts its search at the top of the range, unless its own mmap_base may lie inside. */
+	if (sup->moves_images && (!o->has_range || sup->range.end <= sup->machine.lowest_mmap_base))
 		sup->tasks.ceiling = sup->range.end;
+	else if (sup->moves_images && o->aslr != VMS_ASLR_RANDOM)
+		sup->tasks.remote_only = true;
 	if (o->aslr == VMS_ASLR_SEED)
 		sup->seed = o->seed;
 	else if (getrandom(&sup->seed, sizeof(sup->seed), 0) < 0)

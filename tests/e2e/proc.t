@@ -71,7 +71,7 @@ def others(way):
 def untraced(way):
     """a process that installs no interrupting handler is left untraced"""
     r, w = os.pipe()
-    proc = t.start(way, ["bash", "-c", "perl -e '$| = 1; print qq(ready\\n); <STDIN>' & cat; wait"], stdin=r)
+    proc = t.start(way, ["bash", "-c", "perl -e '$| = 1; print qq(ready\\n); sleep 300' & cat; kill $!; wait"], stdin=r)
     os.close(r)
     proc.wait_text(r"^ready$")
     end = time.monotonic() + 10

@@ -114,7 +114,7 @@ END_TEST
 
 static void adopt(const struct vms_vma *seen, size_t nr)
 {
-	ck_assert_int_eq(vms_space_adopt(&space, &all, seen, nr), 0);
+	ck_assert_int_eq(vms_space_adopt(&space, &all, seen, nr, false), 0);
 	ck_assert(vms_tree_is_sound(&space.tree));
 	ck_assert(vms_space_agrees(&space, &all, seen, nr));
 }
@@ -152,6 +152,20 @@ START_TEST(adopting_keeps_what_only_we_know_of_the_same_mapping)
 	ck_assert_uint_eq(got->may, mine.may);
 	ck_assert_uint_eq(got->kind, mine.kind);
 	ck_assert_uint_eq(got->pkey, mine.pkey);
+}
+END_TEST
+
+START_TEST(what_smaps_tells_replaces_what_we_thought_and_the_rest_is_kept)
+{
+	struct vms_vma mine = vma_at(1, 4, RW, 0, 0), seen = vma_at(1, 4, RW, 0, 0);
+
+	mine.flags = VMS_VMA_NORESERVE | VMS_VMA_LOW2G;
+	mine.kind = VMS_KIND_HEAP;
+	add(mine);
+	seen.flags = VMS_VMA_DONTFORK;
+	ck_assert_int_eq(vms_space_adopt(&space, &all, &seen, 1, true), 0);
+	ck_assert_uint_eq(vms_tree_find(&space.tree, AT(1))->flags, VMS_VMA_DONTFORK | VMS_VMA_LOW2G);
+	ck_assert_uint_eq(vms_tree_find(&space.tree, AT(1))->kind, VMS_KIND_HEAP);
 }
 END_TEST
 
@@ -203,7 +217,7 @@ START_TEST(what_lies_outside_the_range_stays)
 	const struct vms_vma seen = vma_at(3, 9, VMS_PROT_READ, 0, 0);
 
 	add(vma_at(1, 8, RW, 0, 0));
-	ck_assert_int_eq(vms_space_adopt(&space, &part, &seen, 1), 0);
+	ck_assert_int_eq(vms_space_adopt(&space, &part, &seen, 1, false), 0);
 	ck_assert_uint_eq(vms_tree_find(&space.tree, AT(1))->prot, RW);
 	ck_assert_ptr_null(vms_tree_find(&space.tree, AT(2)));
 	ck_assert_uint_eq(vms_tree_find(&space.tree, AT(3))->prot, VMS_PROT_READ);
@@ -223,7 +237,7 @@ START_TEST(without_memory_adopting_says_so)
 	const struct vms_vma seen = vma_at(3, 9, VMS_PROT_READ, 0, 0);
 
 	space.tree.alloc = no_memory;
-	ck_assert_int_eq(vms_space_adopt(&space, &all, &seen, 1), -ENOMEM);
+	ck_assert_int_eq(vms_space_adopt(&space, &all, &seen, 1, false), -ENOMEM);
 	ck_assert(vms_tree_is_sound(&space.tree));
 }
 END_TEST
@@ -244,6 +258,7 @@ int main(void)
 	tcase_add_test(tc, a_stack_may_have_grown_down_but_not_up_or_away);
 	tcase_add_test(tc, adopting_makes_both_agree);
 	tcase_add_test(tc, adopting_keeps_what_only_we_know_of_the_same_mapping);
+	tcase_add_test(tc, what_smaps_tells_replaces_what_we_thought_and_the_rest_is_kept);
 	tcase_add_test(tc, another_mapping_at_the_same_place_inherits_nothing);
 	tcase_add_test(tc, one_vma_of_the_kernel_may_be_two_of_ours);
 	tcase_add_test(tc, a_grown_stack_stays_a_stack);

@@ -253,7 +253,7 @@ static void reread(void)
 	const struct vms_range all = { LO, HI };
 	size_t n = look(&all, seen_all);
 
-	must(vms_space_adopt(&space, &all, seen_all, n));
+	must(vms_space_adopt(&space, &all, seen_all, n, false));
 }
 
 static void check(const char *what)

@@ -4,6 +4,8 @@
  *	lo [exe][1 MiB][hole of RLIMIT_STACK][stack][brk ->      <- mmaps][ld.so][vdso] hi
  *
  * The stack lies low: the kernel packs mappings from the top downwards, and a stack high in the range could never grow.
+ * What lies between vdso and hi (a random distance) is the top gap: it is mapped PROT_NONE, or the kernel would fill it first
+ * and the top of the mmaps would be no more random than hi. It is an ordinary mapping: the program may replace it.
  */
 #ifndef VMSUP_CORE_LAYOUT_H
 #define VMSUP_CORE_LAYOUT_H
@@ -33,7 +35,11 @@ struct vms_layout {
 	vms_addr_t stack; /* new start of the mapping as it is now; its end is fixed while it grows */
 	vms_addr_t stack_floor; /* the lowest address it may grow to */
 	vms_addr_t brk; /* start of the heap */
+	vms_addr_t top; /* start of the top gap; the range's end when there is none */
 };
+
+/** The largest top gap in a range, bytes. */
+vms_addr_t vms_layout_top_max(const struct vms_range *range);
 
 /** A stack of this size is kept room for when RLIMIT_STACK is unlimited, if the range has it. */
 #define VMS_LAYOUT_STACK_DEFAULT ((vms_addr_t)64 << 20)

@@ -16,7 +16,7 @@ enum vms_vma_kind {
 	VMS_KIND_STACK,
 	VMS_KIND_SHM, /* SysV shared memory */
 	VMS_KIND_VDSO, /* [vdso], [vvar] and their kin */
-	VMS_KIND_FENCE, /* made up for a listing; never in a tree */
+	VMS_KIND_FENCE, /* the fence, made up for a listing; in a tree the top gap */
 	VMS_NR_KINDS,
 };
 

@@ -21,7 +21,8 @@
 
 /** What holds for every exec of a tree. */
 struct vms_reloc_conf {
-	struct vms_range range; /* where the image goes */
+	struct vms_range range; /* where mappings may be */
+	struct vms_range image_range; /* where the image goes: range, or its part below any mmap_base */
 	struct vms_range user; /* all user addresses */
 	vms_addr_t mmap_min_addr;
 	bool fence; /* lay the fence over everything outside range */
