@@ -2,12 +2,20 @@
  * What can be seen of a program before it is executed: a 32-bit program, or one that is linked to run outside the range, is
  * refused while its caller can still hear of it. This is advice: the path is the child's, and it may change. What gets
  * past is found at the exec stop, and killed there.
+ *
+ * Nothing here may wait for a file system, which may be the child's own (FUSE): names are looked up in the kernel's cache only,
+ * and only files on block devices are opened.
  */
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/openat2.h>
 
 #include "vmsup/base/fd.h"
 #include "vmsup/host/mem.h"
@@ -37,24 +45,50 @@ static int read_path(pid_t tid, vms_addr_t addr, char *buf, size_t size)
 	return -ENAMETOOLONG;
 }
 
+/* The directory that the path starts from, as the child has it. Magic links: no file system is asked. */
+static int open_base(const struct vms_trap *trap, bool is_at, const char *path)
+{
+	char name[64];
+
+	if (path[0] == '/')
+		snprintf(name, sizeof(name), "/proc/%d/root", trap->tid);
+	else if (is_at && (int)trap->args[0] != AT_FDCWD)
+		snprintf(name, sizeof(name), "/proc/%d/fd/%d", trap->tid, (int)trap->args[0]);
+	else
+		snprintf(name, sizeof(name), "/proc/%d/cwd", trap->tid);
+	return open(name, O_PATH | O_CLOEXEC);
+}
+
+static bool is_on_block_device(int fd)
+{
+	struct statx st;
+
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0 &&
+	       S_ISREG(st.stx_mode) && st.stx_dev_major != 0;
+}
+
 static int open_program(const struct vms_trap *trap)
 {
-	const bool at = trap->nr == vms_call_get(VMS_CALL_EXECVEAT)->nr;
-	char path[MAX_PATH], name[MAX_PATH + 64];
-	int fd;
+	const bool is_at = trap->nr == vms_call_get(VMS_CALL_EXECVEAT)->nr;
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED };
+	vms_autofd base = -1, file = -1;
+	char path[MAX_PATH], name[64];
 
-	if (read_path(trap->tid, trap->args[at ? 1 : 0], path, sizeof(path)) < 0)
+	if (read_path(trap->tid, trap->args[is_at ? 1 : 0], path, sizeof(path)) < 0)
+		return -1;
+	base = open_base(trap, is_at, path);
+	if (base < 0)
 		return -1;
 	if (path[0] == '/')
-		snprintf(name, sizeof(name), "/proc/%d/root%s", trap->tid, path);
-	else if (at && (int)trap->args[0] != AT_FDCWD)
-		snprintf(name, sizeof(name), "/proc/%d/fd/%d%s%s", trap->tid, (int)trap->args[0],
-			 path[0] ? "/" : "", path);
+		how.resolve |= RESOLVE_IN_ROOT;
+	if (path[0])
+		file = (int)syscall(SYS_openat2, base, path, &how, sizeof(how));
 	else
-		snprintf(name, sizeof(name), "/proc/%d/cwd/%s", trap->tid, path);
-	/* Never block on a FIFO, and never open a device for good. */
-	fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	return fd;
+		file = vms_fd_steal(&base);
+	if (file < 0 || !is_on_block_device(file))
+		return -1;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", file);
+	return open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 }
 
 static bool loads_outside(const struct vms_sup *sup, int fd, const Elf64_Ehdr *ehdr, struct vms_range *ret_span)

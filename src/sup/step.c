@@ -9,54 +9,12 @@
  */
 #include <errno.h>
 #include <sys/shm.h>
-#include <sys/stat.h>
-#include <sys/mman.h>
-#include <sys/vfs.h>
-#include <fcntl.h>
 
-#include <linux/magic.h>
-
-#include "vmsup/base/fd.h"
-#include "vmsup/host/proc.h"
+#include "vmsup/host/file.h"
 #include "vmsup/sup/sup.h"
 
 /* Plans of other threads that one decision looks at. */
 #define MAX_BUSY 512
-
-#ifndef XFS_SUPER_MAGIC
-#define XFS_SUPER_MAGIC 0x58465342
-#endif
-
-/* File systems whose mappings are aligned to huge pages (f_op->get_unmapped_area = thp_get_unmapped_area, 6.18). */
-static bool aligns_huge(int fd)
-{
-	struct statfs fs;
-
-	if (fstatfs(fd, &fs) < 0)
-		return false;
-	return fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC || fs.f_type == BTRFS_SUPER_MAGIC;
-}
-
-/* What the open mode and the seals leave. The fd may change under us: this predicts, the kernel decides. */
-static void file_facts(const struct vms_thread *thread, int fd, struct vms_facts *facts)
-{
-	vms_autofd copy = vms_proc_getfd(thread->process->pidfd, fd);
-	int mode, seals;
-
-	if (copy < 0)
-		return;
-	mode = fcntl(copy, F_GETFL);
-	if (mode < 0)
-		return;
-	facts->file.known = true;
-	facts->file.may = VMS_PROT_ALL;
-	if ((mode & O_ACCMODE) == O_RDONLY)
-		facts->file.may &= (uint8_t)~VMS_PROT_WRITE;
-	seals = fcntl(copy, F_GET_SEALS);
-	if (seals >= 0 && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)))
-		facts->file.may &= (uint8_t)~VMS_PROT_WRITE;
-	facts->file.thp = aligns_huge(copy);
-}
 
 static void gather_facts(const struct vms_thread *thread, const struct vms_req *req, struct vms_facts *facts)
 {
@@ -65,7 +23,7 @@ static void gather_facts(const struct vms_thread *thread, const struct vms_req *
 
 	*facts = (struct vms_facts){ 0 };
 	if (needs & VMS_NEED_FILE)
-		file_facts(thread, req->mmap.fd, facts);
+		vms_file_facts(thread->tid, thread->process->pidfd, req->mmap.fd, facts);
 	if ((needs & VMS_NEED_SHM) && shmctl(req->shmat.id, IPC_STAT, &ds) == 0) {
 		facts->shm.known = true;
 		facts->shm.size = ds.shm_segsz;

@@ -321,6 +321,17 @@ static void close_inherited(const struct vms_sup *sup)
 	close_range((unsigned int)from, ~0u, 0);
 }
 
+/* Two descriptors a process of the tree. After the fork: the program keeps the limit that it was given. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		vms_ignore(setrlimit(RLIMIT_NOFILE, &limit));
+	}
+}
+
 static int load_filter(const void *arg)
 {
 	return vms_filter_load(arg);
@@ -416,6 +427,7 @@ static int start(struct vms_sup *sup, struct vms_err *err)
 	if (r < 0)
 		return r;
 	close_inherited(sup);
+	raise_descriptor_limit();
 	r = leave_terminal(sup);
 	if (r == 0)
 		r = start_watching(sup);

@@ -40,8 +40,12 @@ struct vms_process *vms_tasks_find_process(const struct vms_tasks *tasks, pid_t 
 
 static int make_process(struct vms_tasks *tasks, pid_t pid, pid_t ppid, struct vms_process **ret_process)
 {
-	struct vms_process *process = calloc(1, sizeof(*process));
+	struct vms_process *process;
 
+	/* Every process has a thread. */
+	if (tasks->nr_processes >= tasks->max_threads)
+		return -EAGAIN;
+	process = calloc(1, sizeof(*process));
 	if (!process)
 		return -ENOMEM;
 	process->owner = tasks;

@@ -76,7 +76,7 @@ static void teardown(void)
 	vms_tree_done(&kernel);
 }
 
-static void decide(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+static void decide_any(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
 {
 	const uint64_t args[6] = { a, b, c, d, e, f };
 	struct vms_facts facts = { .file = { .known = false } };
@@ -84,6 +84,11 @@ static void decide(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint
 
 	ck_assert_int_eq(vms_req_decode((int)nr, args, &req), 0);
 	ck_assert_int_eq(vms_decide(&space, &req, &facts, NULL, 0, 0, &plan), 0);
+}
+
+static void decide(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+	decide_any(nr, a, b, c, d, e, f);
 	ck_assert_int_eq(plan.verdict, VMS_CONTINUE);
 }
 
@@ -420,10 +425,15 @@ END_TEST
 START_TEST(a_break_refused_for_a_mapping_in_its_way_stays)
 {
 	both_have(anon(HEAP + PAGES(4), HEAP + PAGES(20), RW));
-	decide(SYS_brk, HEAP + PAGES(9), 0, 0, 0, 0, 0);
-	struct vms_seen seen = see();
-	vms_settle(&space, &plan, &seen);
-	expect_agreement();
+	decide_any(SYS_brk, HEAP + PAGES(9), 0, 0, 0, 0, 0);
+	if (plan.verdict == VMS_REPLY) {
+		ck_assert_uint_eq(plan.value, HEAP + PAGES(4));
+	} else {
+		struct vms_seen seen = see();
+
+		vms_settle(&space, &plan, &seen);
+		expect_agreement();
+	}
 	ck_assert_uint_eq(space.brk.current, HEAP + PAGES(4));
 	ck_assert_uint_eq(space.brk.frontier, HEAP + PAGES(4));
 }

@@ -1,0 +1,18 @@
+/*
+ * What can be known of a child's open file without asking its file system, which may be the child's own.
+ */
+#ifndef VMSUP_HOST_FILE_H
+#define VMSUP_HOST_FILE_H
+
+#include <sys/types.h>
+
+#include "vmsup/core/decide.h"
+
+/**
+ * Fill facts->file for descriptor @fd of thread @tid: from its open mode, its seals when it is a memfd, and whether its file
+ * system aligns large mappings. Left as it is when nothing can be known. The child may change the descriptor at
+ * any time: this predicts, the kernel decides.
+ */
+void vms_file_facts(pid_t tid, int pidfd, int fd, struct vms_facts *facts);
+
+#endif
