@@ -70,6 +70,9 @@ void vms_exec_step(struct vms_sup *sup, struct vms_thread *thread, const struct 
 	r = vms_precheck(sup, trap, &err);
 	if (r) {
 		say(sup, thread->process->pid, err.text);
+		/* execvp would now give it to a shell, and its status would be the shell's. */
+		if (thread->process->pid == sup->main_pid && !sup->main_started)
+			kill(sup->main_pid, SIGKILL);
 		refuse(sup, trap, req, r, began);
 		return;
 	}
@@ -154,10 +157,10 @@ static void kill_image(struct vms_sup *sup, struct vms_tracee *tracee, int r)
 {
 	pid_t pid = tracee->reloc.pid;
 
-	if (r != -ESRCH) {
+	if (r != -ESRCH)
 		say(sup, pid, tracee->reloc.err.text);
-		kill(pid, SIGKILL);
-	}
+	/* Its number is its own until we have waited for it. */
+	kill(pid, SIGKILL);
 	become(sup, pid, NULL, false);
 	vms_tracee_unpin(sup, tracee);
 	tracee->guarded = true; /* the wait for its death needs the record */

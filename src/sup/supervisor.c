@@ -402,6 +402,8 @@ static int start_watching(struct vms_sup *sup)
 		r = vms_loop_add(sup->loop, sup->front_fd, VMS_WATCH_READ, 0, on_front, sup, &sup->front_watch);
 	if (r == 0)
 		r = vms_loop_add(sup->loop, sup->report_fd, VMS_WATCH_READ, 0, on_report, sup, &sup->report_watch);
+	if (r == 0)
+		r = vms_wait_start(sup);
 	return r < 0 ? r : vms_hold_start(sup);
 }
 
@@ -450,7 +452,7 @@ int vms_sup_new(const struct vms_run_options *options, int front_fd, struct vms_
 	}
 	sup->options = *options;
 	sup->front_fd = front_fd;
-	sup->listener.fd = sup->report_fd = sup->signal_fd = sup->hold_timer = -1;
+	sup->listener.fd = sup->report_fd = sup->signal_fd = sup->hold_timer = sup->look_timer = -1;
 	sup->exec_log.max = sup->guard_log.max = sup->audit_log.max = sup->task_log.max = LOG_LINES;
 	vms_tasks_init(&sup->tasks);
 	sup->tasks.on_process_new = watch_process;
@@ -495,6 +497,7 @@ void vms_sup_free(struct vms_sup *sup)
 		vms_tracee_drop(sup, sup->tracees);
 	vms_tasks_done(&sup->tasks);
 	vms_hold_done(sup);
+	vms_wait_done(sup);
 	vms_watch_free(sup->listener_watch);
 	vms_watch_free(sup->signal_watch);
 	vms_watch_free(sup->front_watch);

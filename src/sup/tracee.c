@@ -27,6 +27,7 @@ struct vms_tracee *vms_tracee_get(struct vms_sup *sup, pid_t tid)
 
 void vms_tracee_pin(struct vms_sup *sup, struct vms_tracee *tracee)
 {
+	vms_wait_soon(sup);
 	/* Two jobs at once are better off on two CPUs. */
 	if (sup->pin.is_on)
 		return;

@@ -5,12 +5,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "vmsup/base/fd.h"
 #include "vmsup/host/tracee.h"
 #include "vmsup/sup/sup.h"
+
+/* While a task is stopped for a job, its stop is looked for this often even if no SIGCHLD told of it. */
+#define LOOK_NS 100000000
 
 /* After exec the kernel reports the thread group's id; our record may stand under the tid of the thread that called. */
 static struct vms_tracee *find_after_exec(struct vms_sup *sup, pid_t pid)
@@ -134,6 +138,54 @@ static void on_status(struct vms_sup *sup, pid_t pid, int status)
 	}
 	if (pid == sup->main_pid)
 		on_main(sup, status);
+}
+
+static bool has_job(const struct vms_sup *sup)
+{
+	for (const struct vms_tracee *tracee = sup->tracees; tracee; tracee = tracee->hh.next) {
+		if (tracee->job != VMS_JOB_NONE)
+			return true;
+	}
+	return false;
+}
+
+static void arm(struct vms_sup *sup)
+{
+	const struct itimerspec tick = { .it_value = { .tv_nsec = LOOK_NS } };
+
+	vms_ignore(timerfd_settime(sup->look_timer, 0, &tick, NULL));
+}
+
+static void on_look(void *arg, int fd, unsigned int events)
+{
+	struct vms_sup *sup = arg;
+	uint64_t ticks;
+
+	(void)events;
+	if (read(fd, &ticks, sizeof(ticks)) < 0)
+		return;
+	vms_wait_all(sup);
+	if (has_job(sup))
+		arm(sup);
+}
+
+int vms_wait_start(struct vms_sup *sup)
+{
+	sup->look_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (sup->look_timer < 0)
+		return -errno;
+	return vms_loop_add(sup->loop, sup->look_timer, VMS_WATCH_READ, 0, on_look, sup, &sup->look_watch);
+}
+
+void vms_wait_soon(struct vms_sup *sup)
+{
+	arm(sup);
+}
+
+void vms_wait_done(struct vms_sup *sup)
+{
+	vms_watch_free(sup->look_watch);
+	vms_fd_close(&sup->look_timer);
 }
 
 void vms_wait_all(struct vms_sup *sup)

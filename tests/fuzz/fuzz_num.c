@@ -13,6 +13,8 @@ static void check_number(const char *text)
 	int r = vms_num_parse(text, NULL, &value);
 	size_t len = strlen(text), digits;
 	char *end;
+	static const char suffixes[] = "kmgt";
+	unsigned int shift = 0;
 	unsigned long long want;
 
 	EXPECT(r == 0 || r == -EINVAL || r == -ERANGE);
@@ -28,8 +30,8 @@ static void check_number(const char *text)
 	want = strtoull(text, &end, text[0] == '0' && (text[1] | 32) == 'x' ? 16 : 10);
 	EXPECT(end == text + digits);
 	if (digits < len)
-		want <<= (strchr("kmgt", tolower((unsigned char)text[digits])) - "kmgt" + 1) * 10;
-	EXPECT(want == value);
+		shift = (unsigned int)(strchr(suffixes, tolower((unsigned char)text[digits])) - suffixes + 1) * 10;
+	EXPECT(want << shift == value && value >> shift == want);
 }
 
 static void check_range(const char *text)

@@ -46,6 +46,10 @@ static void check(const struct vms_layout_req *req, const struct vms_layout *l)
 	if (req->interp.align)
 		ck_assert_uint_eq(l->interp & (req->interp.align - 1), 0);
 	ck_assert_uint_le(l->stack_floor, l->stack);
+	/* Above the vdso is only the top gap, which a random layout has. */
+	ck_assert_uint_le(l->vdso + req->vdso.size, l->top);
+	ck_assert_uint_le(l->top, req->range.end);
+	ck_assert_uint_le(req->range.end - l->top, req->randomize ? vms_layout_top_max(&req->range) : 0);
 	/* The heap grows behind the stack; a megabyte of guard is kept below the stack's hole. */
 	ck_assert_uint_gt(l->brk, l->stack + req->stack.size - 1);
 	if (l->exe < l->stack_floor)
@@ -97,7 +101,7 @@ START_TEST(a_seed_repeats_its_layout_and_others_differ)
 	ck_assert(memcmp(&a, &b, sizeof(a)) == 0);
 	req.seed = 8;
 	c = make(&req);
-	ck_assert(a.exe != c.exe && a.stack != c.stack && a.vdso != c.vdso && a.brk != c.brk);
+	ck_assert(a.exe != c.exe && a.stack != c.stack && a.vdso != c.vdso && a.top != c.top && a.brk != c.brk);
 }
 END_TEST
 

@@ -93,11 +93,16 @@ START_TEST(the_hot_watch_comes_after_all_others_of_its_round)
 	ck_assert_int_eq(vms_loop_add_hot(loop, ends[0][0], on_read, (void *)0, &watches[0]), 0);
 	watch(1, -2, on_read);
 	watch(2, 2, on_read);
+	watch(3, 0, on_read);
+	/* One round first: watches that are new are looked at before the round that waits. */
+	finish_with(3);
+	vms_loop_run(loop);
+	ck_assert_str_eq(order, "d");
 	finish_with(0);
 	poke(1);
 	poke(2);
 	vms_loop_run(loop);
-	ck_assert_str_eq(order, "cba");
+	ck_assert_str_eq(order, "dcba");
 }
 END_TEST
 

@@ -385,6 +385,7 @@ static void relocate(pid_t pid, const struct vms_range *range, const struct vms_
 {
 	const struct vms_reloc_conf conf = {
 		.range = *range,
+		.image_range = *range,
 		.user = machine->user,
 		.mmap_min_addr = machine->rules.mmap_min_addr,
 		.fence = true,

@@ -46,6 +46,7 @@ static struct vms_reloc_conf conf_for(vms_addr_t lo, vms_addr_t hi, bool fence)
 {
 	struct vms_reloc_conf conf = {
 		.range = { lo, hi },
+		.image_range = { lo, hi },
 		.user = machine.user,
 		.mmap_min_addr = machine.rules.mmap_min_addr,
 		.fence = fence,
@@ -612,6 +613,28 @@ START_TEST(an_ignored_sigtrap_stays_ignored)
 }
 END_TEST
 
+START_TEST(an_image_range_keeps_the_image_lower_than_the_range_and_fences_the_range_only)
+{
+	struct vms_reloc_conf conf = conf_for(0x10000, 0x400000000, true);
+	struct victim v;
+	char *maps, *at;
+	struct line line;
+
+	conf.image_range.end = 0x80000000;
+	v = start(cat_argv, no_env, NULL);
+	move(&v, &conf);
+	ck_assert_uint_le(v.reloc.layout.vdso, 0x80000000);
+	at = maps = run(&v, 0);
+	while (next_line(&at, &line)) {
+		if (!strcmp(line.name, "[stack]") || !strcmp(line.name, "[vdso]") || strstr(line.name, "/cat"))
+			ck_assert_uint_le(line.end, 0x80000000);
+		if (line.start >= 0x400000000 && strcmp(line.name, "[vsyscall]"))
+			ck_assert(is_fence(&line));
+	}
+	free(maps);
+}
+END_TEST
+
 START_TEST(an_address_outside_the_image_is_not_moved)
 {
 	struct vms_reloc_conf conf = conf_for(0x10000, 0x7fff0000, true);
@@ -665,6 +688,7 @@ int main(int argc, char **argv)
 	tcase_add_loop_test(tc, a_victim_stopped_at_any_stage_waits_for_sigcont, 0, 5);
 	tcase_add_test(tc, the_signal_mask_dispositions_and_pending_signals_are_kept);
 	tcase_add_test(tc, an_ignored_sigtrap_stays_ignored);
+	tcase_add_test(tc, an_image_range_keeps_the_image_lower_than_the_range_and_fences_the_range_only);
 	tcase_add_test(tc, an_address_outside_the_image_is_not_moved);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

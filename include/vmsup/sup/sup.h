@@ -84,8 +84,9 @@ struct vms_sup {
 	bool main_stopped;
 	bool main_started; /* its first exec is through */
 	bool main_exited;
-	int front_fd, report_fd, signal_fd, hold_timer; /* owned; -1: not open */
-	struct vms_watch *front_watch, *report_watch, *signal_watch, *listener_watch, *hold_watch;
+	int front_fd, report_fd, signal_fd, hold_timer, look_timer; /* owned; -1: not open */
+	struct vms_watch *front_watch, *report_watch, *signal_watch, *listener_watch, *hold_watch,
+		*look_watch;
 	bool hold_armed;
 	long long retried_since; /* ns; since when the call being stepped is held, 0: it is not */
 
@@ -161,6 +162,10 @@ void vms_limit_step(struct vms_sup *sup, struct vms_thread *thread, const struct
 
 /* wait.c: stops and deaths of children */
 void vms_wait_all(struct vms_sup *sup);
+int vms_wait_start(struct vms_sup *sup);
+void vms_wait_done(struct vms_sup *sup);
+/** A job begins: look for its stops now and then, should a signal not tell. */
+void vms_wait_soon(struct vms_sup *sup);
 /** The last task has let go of the filter: wait until every child of ours has died. */
 void vms_wait_rest(struct vms_sup *sup);
 
