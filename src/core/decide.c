@@ -78,23 +78,35 @@ static bool busy_at(const struct decision *d, const struct vms_range *span, vms_
 	return false;
 }
 
-/* Our own choice: like vms_place_find, and clear of what other threads have in flight. */
+/*
+ * Our own choice: like vms_place_find, and clear of what other threads have in flight. From a place that is rejected or busy
+ * the search goes on downwards; where a hint or MAP_32BIT made it begin low, once more from the top.
+ */
 static int choose(const struct decision *d, const struct vms_place_req *want, vms_addr_t *ret_addr)
 {
 	vms_addr_t max_start = d->max_start;
+	bool is_last = !want->hint && !want->low2g;
 
 	for (int i = 0; i < MAX_TRIES; i++) {
 		vms_addr_t addr, start;
 		struct vms_range span;
 		int r = vms_place_find(d->space, want, max_start, &addr);
 
-		if (r < 0)
+		if (r < 0 && (is_last || !max_start))
 			return r;
+		if (r < 0) {
+			is_last = true;
+			max_start = d->space->range.end;
+			continue;
+		}
 		span = (struct vms_range){ addr, addr + want->length };
-		if (!busy_at(d, &span, &start)) {
+		if (addr != d->max_start && !busy_at(d, &span, &start)) {
 			*ret_addr = addr;
 			return 0;
 		}
+		/* The rejected place again: step below it. */
+		if (addr == d->max_start)
+			start = addr;
 		max_start = start < addr ? start : addr;
 	}
 	return -ENOMEM;
@@ -167,6 +179,9 @@ static struct vms_plan decide_mmap_fixed(const struct decision *d)
 		return plan;
 	if (outside(d->space, &span))
 		return vms_plan_refuse(outside_errno(d->space, &span));
+	/* EEXIST, unless another thread is just clearing the place. */
+	if ((req->mmap.flags & MAP_FIXED_NOREPLACE) && !vms_tree_is_free(&d->space->tree, &span))
+		return d->nr_busy ? pass_unknown() : plan;
 	plan.effect = VMS_EFFECT_MAP;
 	plan.certain = true;
 	plan.range = span;
@@ -253,7 +268,8 @@ static struct vms_plan decide_mprotect(const struct decision *d)
 	plan.effect = VMS_EFFECT_PROTECT;
 	plan.range = span;
 	plan.vma.prot = req->mprotect.prot;
-	plan.vma.pkey = req->mprotect.pkey > 0 ? (uint8_t)req->mprotect.pkey : 0;
+	plan.sets_pkey = req->mprotect.pkey >= 0;
+	plan.vma.pkey = plan.sets_pkey ? (uint8_t)req->mprotect.pkey : 0;
 	return plan;
 }
 
@@ -329,7 +345,8 @@ static struct vms_plan mremap_grow(const struct decision *d, const struct vms_vm
 	move = mremap_to(d, src, from, &(struct vms_range){ addr, addr + new_size });
 	move.verdict = plan.verdict;
 	move.chosen = true;
-	move.certain = plan.certain;
+	/* Whether the file's own rule aligns it is not known here. */
+	move.certain = plan.certain && !(src->ino && new_size >= VMS_HUGE_SIZE);
 	if (move.verdict == VMS_REMOTE) {
 		copy_args(&move, req);
 		move.args[3] = req->mremap.flags | MREMAP_FIXED;
@@ -368,6 +385,15 @@ static struct vms_plan decide_mremap(const struct decision *d)
 	return plan;
 }
 
+/* mm/mmap.c sys_brk: a page, or the guard of what grows down, stays free between the heap and the next mapping. */
+static bool meets_next(const struct vms_space *space, vms_addr_t end)
+{
+	const struct vms_vma *next = vms_tree_find_from(&space->tree, space->brk.frontier);
+	vms_addr_t guard = next && (next->flags & VMS_VMA_GROWSDOWN) ? space->tree.guard : 0;
+
+	return next && end + VMS_PAGE_SIZE > next->range.start - guard;
+}
+
 static struct vms_plan decide_brk(const struct decision *d)
 {
 	const struct vms_brk *brk = &d->space->brk;
@@ -382,6 +408,8 @@ static struct vms_plan decide_brk(const struct decision *d)
 	plan.brk = addr;
 	plan.vma = (struct vms_vma){ .prot = VMS_PROT_READ | VMS_PROT_WRITE, .may = VMS_PROT_ALL,
 				     .kind = VMS_KIND_HEAP };
+	if (end > brk->frontier && meets_next(d->space, end))
+		return vms_plan_reply(brk->current);
 	if (end > brk->frontier)
 		plan.range = (struct vms_range){ brk->frontier, end };
 	else

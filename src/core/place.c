@@ -32,8 +32,8 @@ static vms_addr_t usable_hint(const struct vms_space *space, const struct vms_pl
 
 	if (!hint)
 		return 0;
-	if (hint < space->rules.mmap_min_addr)
-		hint = vms_page_up(space->rules.mmap_min_addr);
+	if (hint < space->rules.hint_min)
+		hint = vms_page_up(space->rules.hint_min);
 	if (hint >= space->range.end || req->length > space->range.end - hint || hint < space->range.start)
 		return 0;
 	want = (struct vms_range){ hint, hint + req->length };
@@ -64,7 +64,8 @@ static bool wants_huge(const struct vms_space *space, const struct vms_place_req
 {
 	vms_addr_t first_huge;
 
-	if (req->hint || req->low2g)
+	/* For anonymous memory a hint keeps the kernel from it; one within the first page is none. */
+	if (req->low2g || (!req->has_file && vms_page_down(req->hint)))
 		return false;
 	if (req->has_file || req->shared_anon) {
 		if (!req->thp_file || req->shared_anon)
@@ -90,6 +91,37 @@ static int huge_aligned(const struct vms_space *space, const struct vms_place_re
 	sub = (req->offset - found) & (VMS_HUGE_SIZE - 1);
 	*ret_addr = sub ? found + sub : found + VMS_HUGE_SIZE;
 	return 0;
+}
+
+/*
+ * When a gap right below a grows-down VMA is long enough but for the guard, the kernel goes on searching below the whole
+ * guard, and so passes by what gaps lie in it between other VMAs. Our search does not.
+ */
+static bool near_growing(const struct vms_space *space, vms_addr_t end)
+{
+	const vms_addr_t reach = end + space->tree.guard + VMS_HUGE_SIZE;
+	const struct vms_vma *vma;
+
+	for (vma = vms_tree_find_from(&space->tree, end); vma && vma->range.start < reach; vma = vms_tree_next(vma)) {
+		if (vma->flags & VMS_VMA_GROWSDOWN)
+			return true;
+	}
+	return false;
+}
+
+/* The hint as it counts for @req: where a huge page may be aligned, it must be free with the room for that. */
+static vms_addr_t kernel_hint(const struct vms_space *space, const struct vms_place_req *req, vms_addr_t high)
+{
+	struct vms_place_req padded = *req;
+	vms_addr_t hint, other;
+
+	if (!req->has_file || !wants_huge(space, req))
+		return usable_hint(space, req);
+	padded.length += VMS_HUGE_SIZE;
+	hint = usable_hint(space, &padded);
+	if (hint || huge_aligned(space, req, high, &other) == 0)
+		return hint;
+	return usable_hint(space, req);
 }
 
 static int kernel_search(const struct vms_space *space, const struct vms_place_req *req, vms_addr_t high,
@@ -122,13 +154,13 @@ int vms_place_kernel(const struct vms_space *space, const struct vms_place_req *
 		*ret_certain = false;
 		return kernel_low2g(space, req, ret_addr);
 	}
-	hint = usable_hint(space, req);
+	hint = kernel_hint(space, req, space->ceiling ? space->ceiling : space->range.end);
 	if (hint) {
 		*ret_addr = hint;
 		return 0;
 	}
 	r = kernel_search(space, req, space->ceiling ? space->ceiling : space->range.end, ret_addr);
-	if (!space->ceiling)
+	if (!space->ceiling || (r == 0 && near_growing(space, *ret_addr + req->length)))
 		*ret_certain = false;
 	if (r == -ENOMEM && !space->confined) {
 		/* Below mmap_base nothing is left: the kernel then looks bottom-up, from a base unknown here. */

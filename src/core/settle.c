@@ -84,7 +84,8 @@ static void change_prot(struct vms_vma *vma, void *arg)
 	const struct vms_plan *plan = arg;
 
 	vma->prot = plan->vma.prot;
-	vma->pkey = plan->vma.pkey;
+	if (plan->sets_pkey)
+		vma->pkey = plan->vma.pkey;
 }
 
 static void change_seal(struct vms_vma *vma, void *arg)
@@ -154,11 +155,32 @@ static bool unchanged(const struct vms_space *space, const struct vms_plan *plan
 		vms_space_agrees(space, &plan->from, seen->from, seen->nr_from));
 }
 
+/*
+ * A mapping replaced by one that looks the same: whether the call was refused does not show, but matters where the two differ
+ * in what only smaps tells.
+ */
+static bool is_ambiguous(const struct vms_space *space, const struct vms_plan *plan, const struct vms_seen *seen)
+{
+	const struct vms_vma *old;
+
+	if (plan->effect != VMS_EFFECT_MAP || plan->chosen || !unchanged(space, plan, seen))
+		return false;
+	for (old = vms_tree_find_from(&space->tree, plan->range.start);
+	     old && old->range.start < plan->range.end; old = vms_tree_next(old)) {
+		if (((old->flags ^ plan->vma.flags) & VMS_VMA_TOLD) ||
+		    (old->kind == VMS_KIND_FILE) != (plan->vma.kind == VMS_KIND_FILE))
+			return true;
+	}
+	return false;
+}
+
 enum vms_settled vms_settle(struct vms_space *space, struct vms_plan *plan, const struct vms_seen *seen)
 {
 	if (plan->effect == VMS_EFFECT_UNKNOWN)
 		return VMS_SETTLED_REREAD;
 	if (vms_settle_shows(plan, seen)) {
+		if (is_ambiguous(space, plan, seen))
+			return VMS_SETTLED_REREAD;
 		if (commit(space, plan, seen) < 0)
 			return VMS_SETTLED_REREAD;
 		if (space->tree.count > space->max_vmas)

@@ -59,21 +59,39 @@ static bool has_57_bits(void)
 static bool is_huge_aligned(size_t size)
 {
 	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	void *odd[2] = { MAP_FAILED, MAP_FAILED };
 	bool aligned = true;
 
 	/* Two natural places in a row, a page and a length apart, cannot both be aligned by chance. */
 	for (int i = 0; i < 2 && aligned; i++) {
-		void *odd = mmap(NULL, (size_t)VMS_PAGE_SIZE, PROT_NONE, flags, -1, 0);
+		void *page = mmap(NULL, (size_t)VMS_PAGE_SIZE, PROT_NONE, flags, -1, 0);
 		void *got = mmap(NULL, size, PROT_NONE, flags, -1, 0);
 
 		aligned = got != MAP_FAILED && ((uintptr_t)got & (VMS_HUGE_SIZE - 1)) == 0;
 		if (got != MAP_FAILED)
 			munmap(got, size);
-		/* The odd page stays for the second round, so that the second place differs. */
-		if (odd != MAP_FAILED && i == 1)
-			munmap(odd, (size_t)VMS_PAGE_SIZE);
+		/* The odd pages stay to the end, so that the second place differs from the first. */
+		odd[i] = page;
+	}
+	for (int i = 0; i < 2; i++) {
+		if (odd[i] != MAP_FAILED)
+			munmap(odd[i], (size_t)VMS_PAGE_SIZE);
 	}
 	return aligned;
+}
+
+/* Where a hint in the first page after NULL is raised to. */
+static vms_addr_t hint_min(vms_addr_t otherwise)
+{
+	const size_t size = (size_t)VMS_PAGE_SIZE;
+	void *got = mmap((void *)(uintptr_t)VMS_PAGE_SIZE, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	vms_addr_t at = (uintptr_t)got;
+
+	if (got == MAP_FAILED)
+		return otherwise;
+	munmap(got, size);
+	/* Elsewhere altogether: something was in the way. */
+	return at < ((vms_addr_t)1 << 20) ? at : otherwise;
 }
 
 void vms_machine_learn(struct vms_machine *ret_machine)
@@ -82,6 +100,7 @@ void vms_machine_learn(struct vms_machine *ret_machine)
 
 	m.user = (struct vms_range){ 0, has_57_bits() ? USER_END_56 : USER_END_47 };
 	m.rules.mmap_min_addr = read_number("/proc/sys/vm/mmap_min_addr", 65536);
+	m.rules.hint_min = hint_min(m.rules.mmap_min_addr);
 	m.rules.guard = guard_gap();
 	m.rules.thp_anon_any = is_huge_aligned((size_t)(2 * VMS_HUGE_SIZE + VMS_PAGE_SIZE));
 	m.rules.thp_anon_multiple = m.rules.thp_anon_any || is_huge_aligned((size_t)(2 * VMS_HUGE_SIZE));

@@ -5,7 +5,9 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "vmsup/host/tracee.h"
 
@@ -49,7 +51,8 @@ static int take_over(struct vms_remote *remote)
 		return -EPROTO;
 	r = vms_tracee_get_sigmask(remote->tid, &remote->sigmask);
 	if (r == 0)
-		r = vms_tracee_set_sigmask(remote->tid, UINT64_MAX);
+		/* Forced while it is blocked, the step's SIGTRAP would take the thread's handler away. */
+		r = vms_tracee_set_sigmask(remote->tid, ~(UINT64_C(1) << (SIGTRAP - 1)));
 	return r < 0 ? r : start_call(remote);
 }
 
@@ -80,6 +83,10 @@ int vms_remote_stop(struct vms_remote *remote, int status)
 	}
 	switch (stop) {
 	case VMS_STOP_SIGNAL:
+		if (WSTOPSIG(status) == SIGTRAP && vms_tracee_signal_is_sent(remote->tid)) {
+			remote->owes_trap = true;
+			return vms_tracee_resume(remote->tid, VMS_RESUME_STEP, 0);
+		}
 		if (WSTOPSIG(status) == SIGTRAP)
 			return take_result(remote);
 		/* Only SIGSTOP gets past the mask. Held back, it would hang the group stop. */
@@ -108,6 +115,8 @@ int vms_remote_finish(struct vms_remote *remote, int64_t value)
 		r = vms_tracee_set_sigmask(remote->tid, remote->sigmask);
 	if (r < 0)
 		return r;
+	if (remote->owes_trap)
+		vms_ignore((int)syscall(SYS_tkill, remote->tid, SIGTRAP));
 	return remote->was_seized ? vms_tracee_resume(remote->tid, VMS_RESUME_CONT, 0) :
 				    vms_tracee_detach(remote->tid, 0);
 }

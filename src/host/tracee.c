@@ -71,6 +71,13 @@ int vms_tracee_set_sigmask(pid_t tid, uint64_t mask)
 	return call(PTRACE_SETSIGMASK, tid, sizeof(mask), (uintptr_t)&mask);
 }
 
+bool vms_tracee_signal_is_sent(pid_t tid)
+{
+	siginfo_t info;
+
+	return call(PTRACE_GETSIGINFO, tid, 0, (uintptr_t)&info) == 0 && info.si_code <= 0;
+}
+
 int vms_tracee_event_message(pid_t tid, unsigned long *ret_message)
 {
 	return call(PTRACE_GETEVENTMSG, tid, 0, (uintptr_t)ret_message);

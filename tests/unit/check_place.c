@@ -15,7 +15,7 @@ static struct vms_space space;
 static void setup(void)
 {
 	const struct vms_range range = { LO, HI }, user = { 0, 0x7ffffffff000 };
-	const struct vms_place_rules rules = { .mmap_min_addr = 0x10000, .guard = MIB, .thp_anon_multiple = true };
+	const struct vms_place_rules rules = { .mmap_min_addr = 0x10000, .hint_min = 0x10000, .guard = MIB, .thp_anon_multiple = true };
 
 	vms_space_init(&space, &range, &user, &rules);
 	space.confined = true;

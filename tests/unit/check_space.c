@@ -22,7 +22,7 @@ static struct vms_vma vma_at(unsigned int from, unsigned int to, uint8_t prot, u
 static void setup(void)
 {
 	const struct vms_range user = { 0, 0x7ffffffff000 };
-	const struct vms_place_rules rules = { .mmap_min_addr = 0x10000, .guard = PAGES(256) };
+	const struct vms_place_rules rules = { .mmap_min_addr = 0x10000, .hint_min = 0x10000, .guard = PAGES(256) };
 
 	vms_space_init(&space, &all, &user, &rules);
 }

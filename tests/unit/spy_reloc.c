@@ -593,26 +593,6 @@ START_TEST(the_signal_mask_dispositions_and_pending_signals_are_kept)
 }
 END_TEST
 
-static void ignore_sigtrap(void)
-{
-	signal(SIGTRAP, SIG_IGN);
-}
-
-START_TEST(an_ignored_sigtrap_stays_ignored)
-{
-	char *argv[] = { (char *)(uintptr_t) "/bin/grep", (char *)(uintptr_t) "^SigIgn",
-			 (char *)(uintptr_t) "/proc/self/status", NULL };
-	struct vms_reloc_conf conf = conf_for(0x10000, 0x7fff0000, true);
-	struct victim v = start(argv, no_env, ignore_sigtrap);
-	char *text;
-
-	move(&v, &conf);
-	text = run(&v, 0);
-	ck_assert_msg(strtoull(text + 7, NULL, 16) & 1u << (SIGTRAP - 1), "%s", text);
-	free(text);
-}
-END_TEST
-
 START_TEST(an_image_range_keeps_the_image_lower_than_the_range_and_fences_the_range_only)
 {
 	struct vms_reloc_conf conf = conf_for(0x10000, 0x400000000, true);
@@ -687,7 +667,6 @@ int main(int argc, char **argv)
 	tcase_add_loop_test(tc, a_victim_killed_at_any_stage_is_reported_gone, 0, 9);
 	tcase_add_loop_test(tc, a_victim_stopped_at_any_stage_waits_for_sigcont, 0, 5);
 	tcase_add_test(tc, the_signal_mask_dispositions_and_pending_signals_are_kept);
-	tcase_add_test(tc, an_ignored_sigtrap_stays_ignored);
 	tcase_add_test(tc, an_image_range_keeps_the_image_lower_than_the_range_and_fences_the_range_only);
 	tcase_add_test(tc, an_address_outside_the_image_is_not_moved);
 	suite_add_tcase(suite, tc);

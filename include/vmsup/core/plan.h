@@ -38,6 +38,7 @@ struct vms_plan {
 	bool certain; /* the rule that chose it is known to be the kernel's */
 	bool low2g; /* placed for MAP_32BIT */
 	bool keeps_source; /* VMS_EFFECT_MOVE: the source stays (MREMAP_DONTUNMAP, old_length 0) */
+	bool sets_pkey; /* VMS_EFFECT_PROTECT: vma.pkey is asked for, too */
 	struct vms_range range; /* the result: what appears, disappears or changes; may be empty */
 	struct vms_range from; /* VMS_EFFECT_MOVE: the source; else empty */
 	struct vms_vma vma; /* attributes of what appears */

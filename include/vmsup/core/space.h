@@ -10,7 +10,8 @@
 
 /** What the running kernel does when it chooses an address; learned at start-up, see host/rules. */
 struct vms_place_rules {
-	vms_addr_t mmap_min_addr; /* bytes */
+	vms_addr_t mmap_min_addr; /* vm.mmap_min_addr, bytes: fixed mappings */
+	vms_addr_t hint_min; /* bytes: hints below are raised to it; the LSM's minimum counts, too */
 	vms_addr_t guard; /* stack_guard_gap, bytes */
 	bool thp_anon_multiple; /* anonymous lengths that are multiples of 2 MiB are aligned (6.7 on) */
 	bool thp_anon_any; /* all anonymous lengths of 2 MiB and more are (6.7 to 6.12) */

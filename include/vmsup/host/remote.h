@@ -31,6 +31,7 @@ struct vms_remote {
 	uint64_t args[6];
 	int64_t result; /* value or -errno; valid when DONE */
 	uint64_t sigmask; /* the thread's own */
+	bool owes_trap; /* a SIGTRAP that somebody sent meanwhile; sent again at the end */
 	struct user_regs_struct regs; /* the thread's own */
 };
 

@@ -30,6 +30,8 @@ VMS_MUST_CHECK int vms_tracee_get_regs(pid_t tid, struct user_regs_struct *ret_r
 VMS_MUST_CHECK int vms_tracee_set_regs(pid_t tid, const struct user_regs_struct *regs);
 VMS_MUST_CHECK int vms_tracee_get_sigmask(pid_t tid, uint64_t *ret_mask);
 VMS_MUST_CHECK int vms_tracee_set_sigmask(pid_t tid, uint64_t mask);
+/** True when the signal it is about to take was sent by a process, not raised by the kernel for a trap or fault. */
+bool vms_tracee_signal_is_sent(pid_t tid);
 VMS_MUST_CHECK int vms_tracee_event_message(pid_t tid, unsigned long *ret_message);
 VMS_MUST_CHECK int vms_tracee_poke(pid_t tid, vms_addr_t addr, long word);
 VMS_MUST_CHECK int vms_tracee_peek(pid_t tid, vms_addr_t addr, long *ret_word);
