@@ -190,7 +190,6 @@ void vms_wait_done(struct vms_sup *sup)
 
 void vms_wait_all(struct vms_sup *sup)
 {
-	siginfo_t info = { 0 };
 	int status;
 	pid_t pid;
 
@@ -198,11 +197,15 @@ void vms_wait_all(struct vms_sup *sup)
 		on_status(sup, pid, status);
 	/*
 	 * That a process was continued is reported once, to its tracer or to its parent, whoever asks first: never ask for
-	 * one whose parent is somebody else.
+	 * one whose parent is somebody else. The answer may be a stop that has come meanwhile.
 	 */
-	if (!sup->main_exited && waitid(P_PID, (id_t)sup->main_pid, &info, WCONTINUED | WNOHANG) == 0 &&
-	    info.si_pid == sup->main_pid)
-		main_continues(sup);
+	while (!sup->main_exited &&
+	       waitpid(sup->main_pid, &status, __WALL | WNOHANG | WUNTRACED | WCONTINUED) > 0) {
+		if (WIFCONTINUED(status))
+			main_continues(sup);
+		else
+			on_status(sup, sup->main_pid, status);
+	}
 }
 
 void vms_wait_rest(struct vms_sup *sup)

@@ -255,10 +255,22 @@ def stopped(way):
 
 @s.case_for(EVERY)
 def front_killed(way):
-    """KILL of the front ends the whole tree"""
+    """KILL of the front kills the program and, as natively, nothing else"""
     proc = t.start(way, ["bash", "-c", "sleep 300 & (sleep 301 | cat) & echo up; wait"])
     proc.wait_text(r"^up$")
+    inside = t.inside_processes(proc.pid)
+    supervisor = ({p[2] for p in inside.values()} - set(inside)).pop()
+    program = [pid for pid, p in inside.items() if p[2] == supervisor]
     os.kill(proc.pid, signal.SIGKILL)
+    end = time.monotonic() + 20
+    while os.path.exists("/proc/%d" % program[0]) and time.monotonic() < end:
+        time.sleep(0.01)
+    t.require(not os.path.exists("/proc/%d" % program[0]), "the program lives on")
+    orphans = set(inside) - set(program)
+    time.sleep(0.2)
+    t.require(orphans and all(os.path.exists("/proc/%d" % pid) for pid in orphans), "its children died with it")
+    for pid in orphans:
+        os.kill(pid, signal.SIGKILL)
     t.expect(t.finish(proc), -signal.SIGKILL)
 
 
