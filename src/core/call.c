@@ -4,6 +4,7 @@
 #include <asm/unistd.h>
 #include <linux/prctl.h>
 #include <linux/resource.h>
+#include <sys/mman.h>
 
 #ifndef __NR_map_shadow_stack
 #define __NR_map_shadow_stack 453
@@ -39,6 +40,8 @@ static const struct vms_call_info calls[VMS_NR_CALLS] = {
 	CALL(IO_DESTROY, io_destroy, 1, VMS_TRAP_SUPERVISE, NONE, ALWAYS),
 	CALL(MSEAL, mseal, 3, VMS_TRAP_SUPERVISE, R9, ALWAYS),
 	CALL(MAP_SHADOW_STACK, map_shadow_stack, 3, VMS_TRAP_SUPERVISE, NONE, ALWAYS),
+	/* MADV_DONTFORK on a fence that is not sealed would leave a child without it. */
+	CALL(MADVISE, madvise, 3, VMS_TRAP_UNSEALED, NONE, EQ(2, MADV_DONTFORK)),
 	CALL(EXECVE, execve, 3, ANY_TIME, NONE, ALWAYS),
 	CALL(EXECVEAT, execveat, 5, ANY_TIME, NONE, ALWAYS),
 	CALL(SETRLIMIT, setrlimit, 2, ANY_TIME, NONE, EQ(0, RLIMIT_AS)),

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -104,6 +105,8 @@ void vms_machine_learn(struct vms_machine *ret_machine)
 	m.rules.guard = guard_gap();
 	m.rules.thp_anon_any = is_huge_aligned((size_t)(2 * VMS_HUGE_SIZE + VMS_PAGE_SIZE));
 	m.rules.thp_anon_multiple = m.rules.thp_anon_any || is_huge_aligned((size_t)(2 * VMS_HUGE_SIZE));
+	m.legacy_layout = read_number("/proc/sys/vm/legacy_va_layout", 0) != 0 ||
+			  (personality(0xffffffff) & ADDR_COMPAT_LAYOUT);
 	m.has_mseal = syscall(SYS_mseal, 0, 0, 0) == 0;
 	/* arch/x86/mm/mmap.c: the gap below the stack is at most 5/6 of the addresses, the random part 2^28 pages. */
 	m.lowest_mmap_base = USER_END_47 / 6 - ((vms_addr_t)1 << 40) - ((vms_addr_t)1 << 36);

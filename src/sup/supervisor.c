@@ -52,6 +52,10 @@ static int check_mode(struct vms_sup *sup, struct vms_err *err)
 	if (sup->options.mode == VMS_MODE_FENCE && sup->options.has_range && !sup->machine.has_mseal)
 		return vms_err_set(err, -ENOSYS,
 				   "--mode fence needs mseal (Linux 6.10), which this kernel lacks: use --mode supervise");
+	if (sup->options.mode == VMS_MODE_FENCE && sup->options.has_range && sup->machine.legacy_layout)
+		return vms_err_set(err, -EINVAL,
+				   "--mode fence cannot work with the legacy layout (setarch -L, vm.legacy_va_layout): the kernel would "
+				   "look for room from the middle of all addresses upwards; use --mode supervise or the default layout");
 	return 0;
 }
 
@@ -136,7 +140,8 @@ static void configure(struct vms_sup *sup)
 	sup->tasks.range = sup->range;
 	sup->tasks.user = sup->machine.user;
 	sup->tasks.confined = o->has_range;
-	sup->tasks.remote_only = o->place == VMS_PLACE_REMOTE;
+	/* In the legacy layout the kernel's own search starts outside most ranges. */
+	sup->tasks.remote_only = o->place == VMS_PLACE_REMOTE || (o->has_range && sup->machine.legacy_layout);
 	sup->tasks.rules = sup->machine.rules;
 	/* The kernel starts its search at the top of the range, unless its own mmap_base may lie inside. */
 	if (sup->moves_images && (!o->has_range || sup->range.end <= sup->machine.lowest_mmap_base))
@@ -160,6 +165,8 @@ static unsigned int trap_features(const struct vms_sup *sup)
 		when |= VMS_TRAP_GUARD;
 	if (sup->options.audit)
 		when |= VMS_TRAP_AUDIT;
+	if (sup->reloc_conf.fence && !sup->reloc_conf.seal)
+		when |= VMS_TRAP_UNSEALED;
 	return when;
 }
 

@@ -78,6 +78,13 @@ static void name_kinds(pid_t pid, struct vms_mm *mm, struct vms_vma_list *list)
 	};
 	char name[64];
 
+	/* The top gap, unless the program has taken it. */
+	if (list->nr && mm->space.confined) {
+		struct vms_vma *last = &list->items[list->nr - 1];
+
+		if (!last->prot && !last->ino && last->range.end == mm->space.range.end)
+			last->kind = VMS_KIND_FENCE;
+	}
 	kind_of_file(list, vms_proc_auxv(pid, AT_PHDR), VMS_KIND_EXE);
 	kind_of_file(list, vms_proc_auxv(pid, AT_BASE), VMS_KIND_INTERP);
 	for (size_t i = 0; i < list->nr; i++) {

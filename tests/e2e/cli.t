@@ -77,7 +77,8 @@ def kernel_runs(pid, lo, hi):
     )
 
 
-def own_runs(maps):
+def own_runs(maps, lo, hi):
+    """Inside the range the kind fence is the top gap."""
     return runs(
         (
             int(m["start"], 16),
@@ -88,12 +89,12 @@ def own_runs(maps):
             m["offset"],
         )
         for m in maps
-        if m["kind"] != "fence"
+        if int(m["start"], 16) >= lo and int(m["end"], 16) <= hi
     )
 
 
 def compare(pid, lo, hi, report):
-    want, have = kernel_runs(pid, lo, hi), own_runs(report["maps"])
+    want, have = kernel_runs(pid, lo, hi), own_runs(report["maps"], lo, hi)
     show = lambda r: "%x-%x %s %s %s %x" % (r[0], r[1], r[2], "s" if r[3] else "p", r[4], r[5])
     only_k = [show(r) for r in want if r not in have]
     only_v = [show(r) for r in have if r not in want]
