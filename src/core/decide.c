@@ -408,8 +408,11 @@ static struct vms_plan decide_brk(const struct decision *d)
 	plan.brk = addr;
 	plan.vma = (struct vms_vma){ .prot = VMS_PROT_READ | VMS_PROT_WRITE, .may = VMS_PROT_ALL,
 				     .kind = VMS_KIND_HEAP };
-	if (end > brk->frontier && meets_next(d->space, end))
-		return vms_plan_reply(brk->current);
+	if (end > brk->frontier && meets_next(d->space, end)) {
+		/* Refused, as far as the tree knows. What is there looks like the heap that would have come. */
+		plan.effect = VMS_EFFECT_UNKNOWN;
+		return plan;
+	}
 	if (end > brk->frontier)
 		plan.range = (struct vms_range){ brk->frontier, end };
 	else

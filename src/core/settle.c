@@ -52,7 +52,7 @@ static bool shows_prot(const struct vms_plan *plan, const struct vms_seen *seen)
 	return at >= plan->range.end;
 }
 
-bool vms_settle_shows(const struct vms_plan *plan, const struct vms_seen *seen)
+static bool shows(const struct vms_plan *plan, const struct vms_seen *seen)
 {
 	switch (plan->effect) {
 	case VMS_EFFECT_NONE:
@@ -174,11 +174,16 @@ static bool is_ambiguous(const struct vms_space *space, const struct vms_plan *p
 	return false;
 }
 
+bool vms_settle_shows(const struct vms_space *space, const struct vms_plan *plan, const struct vms_seen *seen)
+{
+	return shows(plan, seen) && !is_ambiguous(space, plan, seen);
+}
+
 enum vms_settled vms_settle(struct vms_space *space, struct vms_plan *plan, const struct vms_seen *seen)
 {
 	if (plan->effect == VMS_EFFECT_UNKNOWN)
 		return VMS_SETTLED_REREAD;
-	if (vms_settle_shows(plan, seen)) {
+	if (shows(plan, seen)) {
 		if (is_ambiguous(space, plan, seen))
 			return VMS_SETTLED_REREAD;
 		if (commit(space, plan, seen) < 0)

@@ -58,6 +58,28 @@ static void refuse_traced(struct vms_sup *sup, struct vms_thread *thread, const 
 	refuse(sup, trap, req, EPERM, began);
 }
 
+bool vms_exec_defers(struct vms_sup *sup, const struct vms_thread *thread, const struct vms_trap *trap)
+{
+	const struct vms_process *process = thread->process;
+
+	return process->exec_tid && process->exec_tid != thread->tid && vms_hold_on(sup, trap);
+}
+
+/* execve has failed, or its thread is gone. */
+static void exec_is_over(struct vms_sup *sup, pid_t tid)
+{
+	struct vms_thread *thread = vms_tasks_find(&sup->tasks, tid);
+
+	if (thread && thread->process->exec_tid == tid)
+		thread->process->exec_tid = 0;
+}
+
+void vms_exec_gone(struct vms_sup *sup, struct vms_tracee *tracee)
+{
+	exec_is_over(sup, tracee->tid);
+	vms_tracee_drop(sup, tracee);
+}
+
 void vms_exec_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
 		   const struct vms_req *req, long long began)
 {
@@ -66,6 +88,8 @@ void vms_exec_step(struct vms_sup *sup, struct vms_thread *thread, const struct 
 	struct vms_tracee *tracee;
 	int r;
 
+	if (vms_exec_defers(sup, thread, trap))
+		return;
 	sup->stats.execs++;
 	r = vms_precheck(sup, trap, &err);
 	if (r) {
@@ -98,6 +122,7 @@ void vms_exec_step(struct vms_sup *sup, struct vms_thread *thread, const struct 
 	tracee->trap = *trap;
 	tracee->req = *req;
 	tracee->began = began;
+	thread->process->exec_tid = thread->tid;
 	vms_step_answer(sup, trap, req, &plan, began);
 }
 
@@ -233,6 +258,7 @@ static void on_exec(struct vms_sup *sup, struct vms_tracee *tracee, pid_t pid)
 
 static void failed(struct vms_sup *sup, struct vms_tracee *tracee, int status)
 {
+	exec_is_over(sup, tracee->tid);
 	tracee->job = VMS_JOB_NONE;
 	vms_tracee_unpin(sup, tracee);
 	vms_guard_event(sup, tracee, status);

@@ -3,6 +3,7 @@
  * its thread comes again (it has returned), or when the kernel shows its whole effect.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "vmsup/sup/sup.h"
 
@@ -52,6 +53,16 @@ static void reread(struct vms_sup *sup, struct vms_process *process, const struc
 		mm->stale = false;
 }
 
+/* A break whose way was not clear: the kernel calls its last page the heap if it was moved there all the same. */
+static void settle_brk(struct vms_mm *mm, const struct vms_plan *plan)
+{
+	char name[16];
+
+	if (plan->brk && vms_maps_name(&mm->maps, vms_page_up(plan->brk) - 1, name, sizeof(name)) == 0 &&
+	    strcmp(name, "[heap]") == 0)
+		vms_brk_set(&mm->space.brk, plan->brk);
+}
+
 void vms_flight_reread(struct vms_sup *sup, struct vms_process *process)
 {
 	reread(sup, process, NULL);
@@ -88,6 +99,7 @@ void vms_flight_settle(struct vms_sup *sup, struct vms_thread *thread)
 		break;
 	case VMS_SETTLED_REREAD:
 		reread(sup, thread->process, &plan);
+		settle_brk(mm, &plan);
 		count_other(sup, &mm->space, &plan, before);
 		break;
 	}
@@ -106,7 +118,7 @@ size_t vms_flight_probe(struct vms_sup *sup, struct vms_thread *self, const stru
 		if (thread == self)
 			continue;
 		if (thread->plan.effect != VMS_EFFECT_UNKNOWN &&
-		    read_seen(sup, mm, &thread->plan, &seen) == 0 && vms_settle_shows(&thread->plan, &seen)) {
+		    read_seen(sup, mm, &thread->plan, &seen) == 0 && vms_settle_shows(&mm->space, &thread->plan, &seen)) {
 			vms_flight_settle(sup, thread);
 			continue;
 		}
@@ -118,17 +130,21 @@ size_t vms_flight_probe(struct vms_sup *sup, struct vms_thread *self, const stru
 	return nr;
 }
 
-void vms_flight_refresh(struct vms_sup *sup, struct vms_process *process)
+void vms_flight_visible(struct vms_sup *sup, struct vms_mm *mm)
 {
-	struct vms_mm *mm = process->mm;
 	struct vms_thread *thread, *next;
 
 	for (thread = mm->in_flight; thread; thread = next) {
 		struct vms_seen seen;
 
 		next = thread->flight_next;
-		if (read_seen(sup, mm, &thread->plan, &seen) == 0 && vms_settle_shows(&thread->plan, &seen))
+		if (read_seen(sup, mm, &thread->plan, &seen) == 0 && vms_settle_shows(&mm->space, &thread->plan, &seen))
 			vms_flight_settle(sup, thread);
 	}
+}
+
+void vms_flight_refresh(struct vms_sup *sup, struct vms_process *process)
+{
+	vms_flight_visible(sup, process->mm);
 	reread(sup, process, NULL);
 }

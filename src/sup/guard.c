@@ -91,6 +91,8 @@ void vms_guard_step(struct vms_sup *sup, struct vms_thread *thread, const struct
 	int r;
 
 	if (!process->guarded && !process->guard_refused && needs_guard(thread, req)) {
+		if (vms_exec_defers(sup, thread, trap))
+			return;
 		r = guard_process(sup, process);
 		if (r < 0) {
 			process->guard_refused = true;

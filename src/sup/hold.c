@@ -1,9 +1,10 @@
 /*
  * Calls that wait for others.
  *
- * A held call is tried again after a short while, as if it had just been received. It never waits longer than a few
- * milliseconds: a call that does not return (a page that nobody serves) must not stall its process more than
- * it would by itself. What is then decided may be overtaken; settling repairs the tree.
+ * A held call is tried again after a short while, as if it had just been received. For a memory call in flight it never waits
+ * longer than a few milliseconds: a call that does not return (a page that nobody serves) must not stall its process
+ * more than it would by itself. What is then decided may be overtaken; settling repairs the tree. For an execve
+ * under way it waits to the end: the execve kills it, or fails.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -29,25 +30,33 @@ static void arm(struct vms_sup *sup)
 		sup->hold_armed = true;
 }
 
-bool vms_hold(struct vms_sup *sup, const struct vms_trap *trap)
+bool vms_hold_on(struct vms_sup *sup, const struct vms_trap *trap)
 {
-	long long now = vms_now_ns(), since = sup->retried_since;
-	const long long max = sup->options.audit ? HOLD_MAX_AUDIT_NS : HOLD_MAX_NS;
+	long long since = sup->retried_since;
 	struct vms_held *held;
 
-	if ((since && now - since > max) || sup->nr_held >= MAX_HELD)
+	if (sup->nr_held >= MAX_HELD)
 		return false;
 	held = calloc(1, sizeof(*held));
 	if (!held)
 		return false;
 	held->trap = *trap;
-	held->since = since ? since : now;
+	held->since = since ? since : vms_now_ns();
 	DL_APPEND(sup->held, held);
 	sup->nr_held++;
 	if (!since)
 		sup->stats.held++;
 	arm(sup);
 	return true;
+}
+
+bool vms_hold(struct vms_sup *sup, const struct vms_trap *trap)
+{
+	const long long max = sup->options.audit ? HOLD_MAX_AUDIT_NS : HOLD_MAX_NS;
+
+	if (sup->retried_since && vms_now_ns() - sup->retried_since > max)
+		return false;
+	return vms_hold_on(sup, trap);
 }
 
 static void on_tick(void *arg, int fd, unsigned int events)

@@ -16,10 +16,14 @@ void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struc
 		     const struct vms_req *req, const struct vms_facts *facts, const struct vms_plan *plan,
 		     long long began)
 {
-	struct vms_tracee *tracee = vms_tracee_get(sup, thread->tid);
+	struct vms_tracee *tracee;
 	struct vms_plan fallback = *plan;
 	uint64_t args[6];
 	int r;
+
+	if (vms_exec_defers(sup, thread, trap))
+		return;
+	tracee = vms_tracee_get(sup, thread->tid);
 
 	if (!tracee) {
 		fallback = vms_plan_refuse(ENOMEM);

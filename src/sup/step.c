@@ -79,6 +79,15 @@ static bool must_wait(const struct vms_sup *sup, const struct vms_plan *plan, co
 	return false;
 }
 
+/* A fork child's tree is its parent's: what the parent did before the fork must be in it. */
+static void settle_parent(struct vms_sup *sup, const struct vms_process *child)
+{
+	struct vms_process *parent = vms_tasks_find_process(&sup->tasks, child->ppid);
+
+	if (parent && parent->mm)
+		vms_flight_visible(sup, parent->mm);
+}
+
 static void memory_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
 			const struct vms_req *req, long long began)
 {
@@ -87,6 +96,8 @@ static void memory_step(struct vms_sup *sup, struct vms_thread *thread, const st
 	struct vms_facts facts;
 	size_t nr_busy;
 
+	if (!thread->process->mm)
+		settle_parent(sup, thread->process);
 	if (vms_tasks_load_mm(&sup->tasks, thread->process) < 0) {
 		/* Not ours to look into, or out of memory: the fence keeps the range. */
 		plan = vms_plan_pass();

@@ -85,7 +85,7 @@ static void on_tracee(struct vms_sup *sup, struct vms_tracee *tracee, int status
 	case VMS_JOB_EXEC_WAIT:
 	case VMS_JOB_RELOC:
 		if (vms_stop_of(status) == VMS_STOP_GONE)
-			vms_tracee_drop(sup, tracee);
+			vms_exec_gone(sup, tracee);
 		else
 			vms_exec_event(sup, tracee, status);
 		break;

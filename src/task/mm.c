@@ -102,17 +102,25 @@ static void name_kinds(pid_t pid, struct vms_mm *mm, struct vms_vma_list *list)
 	}
 }
 
-/* The parent's break is the child's, unless either has moved it since the fork: then the heap's own end tells. */
-static void inherit_brk(struct vms_space *space, const struct vms_brk *parent)
+/*
+ * The parent's break is the child's, unless either has moved it since the fork, or the parent's record was behind: then what the
+ * kernel calls the heap tells, to a page.
+ */
+static void inherit_brk(struct vms_mm *mm, const struct vms_brk *parent)
 {
-	const struct vms_vma *heap;
+	const struct vms_vma *vma;
+	vms_addr_t end = 0;
+	char name[16];
 
-	space->brk = *parent;
-	if (parent->frontier <= vms_page_up(parent->base))
-		return;
-	heap = vms_tree_find_below(&space->tree, parent->frontier + 1);
-	if (heap && heap->kind == VMS_KIND_HEAP && heap->range.end != parent->frontier)
-		vms_brk_set(&space->brk, heap->range.end);
+	mm->space.brk = *parent;
+	for (vma = vms_tree_find_from(&mm->space.tree, vms_page_down(parent->base)); vma; vma = vms_tree_next(vma)) {
+		if (vms_maps_name(&mm->maps, vma->range.start, name, sizeof(name)) < 0 ||
+		    strcmp(name, "[heap]") != 0)
+			break;
+		end = vma->range.end;
+	}
+	if (end && end != parent->frontier)
+		vms_brk_set(&mm->space.brk, end);
 }
 
 /* At the fork the parent may have been ahead of its record, and it may have gone on since. */
@@ -145,7 +153,7 @@ static int read_space(struct vms_process *process, struct vms_mm *mm, const stru
 	if (r == 0)
 		r = vms_space_adopt(&mm->space, &mm->space.range, list.items, list.nr, has_flags);
 	if (r == 0 && parent)
-		inherit_brk(&mm->space, &parent->space.brk);
+		inherit_brk(mm, &parent->space.brk);
 	vms_vma_list_done(&list);
 	return r;
 }

@@ -183,5 +183,6 @@ int vms_tasks_exec(struct vms_tasks *tasks, struct vms_process *process, struct 
 	vms_mm_unref(tasks, process->mm);
 	process->mm = mm;
 	process->guarded = false;
+	process->exec_tid = 0;
 	return make_thread(tasks, process, process->pid, &leader);
 }

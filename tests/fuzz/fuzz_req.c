@@ -131,7 +131,7 @@ static void one_call(const uint8_t *record)
 		return;
 	seen.nr_range = picture(words[0] >> 6 & 3, &plan.range, seen_range, &plan);
 	seen.nr_from = picture(words[0] >> 8 & 3, &plan.from, seen_from, &plan);
-	(void)vms_settle_shows(&plan, &seen);
+	(void)vms_settle_shows(&space, &plan, &seen);
 	(void)vms_settle(&space, &plan, &seen);
 	EXPECT(vms_tree_is_sound(&space.tree));
 	EXPECT(space.brk.current >= space.brk.base && space.brk.frontier == vms_page_up(space.brk.current));

@@ -470,16 +470,16 @@ START_TEST(a_call_in_flight_shows_only_when_all_of_it_is_there)
 
 	decide(SYS_mmap, FREE, PAGES(4), RW, ANON, -1u, 0);
 	seen = see();
-	ck_assert(!vms_settle_shows(&plan, &seen));
+	ck_assert(!vms_settle_shows(&space, &plan, &seen));
 	kernel_has(anon(FREE, FREE + PAGES(2), RW));
 	seen = see();
-	ck_assert(!vms_settle_shows(&plan, &seen));
+	ck_assert(!vms_settle_shows(&space, &plan, &seen));
 	kernel_has(anon(FREE + PAGES(2), FREE + PAGES(4), VMS_PROT_READ));
 	seen = see();
-	ck_assert(!vms_settle_shows(&plan, &seen));
+	ck_assert(!vms_settle_shows(&space, &plan, &seen));
 	kernel_has(anon(FREE, FREE + PAGES(4), RW));
 	seen = see();
-	ck_assert(vms_settle_shows(&plan, &seen));
+	ck_assert(vms_settle_shows(&space, &plan, &seen));
 }
 END_TEST
 
@@ -490,13 +490,13 @@ START_TEST(another_file_or_another_offset_is_not_what_was_planned)
 	decide(SYS_mmap, FREE, PAGES(2), PROT_READ, MAP_PRIVATE, 3, PAGES(1));
 	kernel_has(file(FREE, FREE + PAGES(2), 8, PAGES(2)));
 	seen = see();
-	ck_assert(!vms_settle_shows(&plan, &seen));
+	ck_assert(!vms_settle_shows(&space, &plan, &seen));
 	kernel_has(file(FREE, FREE + PAGES(2), 8, PAGES(1)));
 	seen = see();
-	ck_assert(vms_settle_shows(&plan, &seen));
+	ck_assert(vms_settle_shows(&space, &plan, &seen));
 	decide(SYS_mmap, FREE, PAGES(2), PROT_READ, ANON | MAP_FIXED, -1u, 0);
 	seen = see();
-	ck_assert(!vms_settle_shows(&plan, &seen));
+	ck_assert(!vms_settle_shows(&space, &plan, &seen));
 }
 END_TEST
 
@@ -507,10 +507,10 @@ START_TEST(a_move_shows_only_when_its_source_is_gone)
 	decide(SYS_mremap, A, PAGES(4), PAGES(4), MREMAP_MAYMOVE | MREMAP_FIXED, FREE, 0);
 	kernel_has(anon(FREE, FREE + PAGES(4), RW));
 	seen = see();
-	ck_assert(!vms_settle_shows(&plan, &seen));
+	ck_assert(!vms_settle_shows(&space, &plan, &seen));
 	kernel_lacks(A, A + PAGES(4));
 	seen = see();
-	ck_assert(vms_settle_shows(&plan, &seen));
+	ck_assert(vms_settle_shows(&space, &plan, &seen));
 }
 END_TEST
 
@@ -519,7 +519,7 @@ START_TEST(an_unknown_effect_never_shows)
 	struct vms_seen seen = { .nr_range = 0 };
 
 	plan = (struct vms_plan){ .effect = VMS_EFFECT_UNKNOWN };
-	ck_assert(!vms_settle_shows(&plan, &seen));
+	ck_assert(!vms_settle_shows(&space, &plan, &seen));
 }
 END_TEST
 

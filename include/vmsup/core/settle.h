@@ -24,8 +24,11 @@ struct vms_seen {
 	size_t nr_from;
 };
 
-/** True when the kernel shows the whole effect of @plan (a call in flight has then happened). */
-bool vms_settle_shows(const struct vms_plan *plan, const struct vms_seen *seen);
+/**
+ * True when the kernel shows the whole effect of @plan: a call in flight has then happened. False also where that cannot be
+ * told, because it shows the same before and after.
+ */
+bool vms_settle_shows(const struct vms_space *space, const struct vms_plan *plan, const struct vms_seen *seen);
 
 /**
  * Settle @plan, whose call has returned, from what the kernel shows. Never fails for want of memory in the planned

@@ -109,13 +109,17 @@ bool vms_step_answer(struct vms_sup *sup, const struct vms_trap *trap, const str
 void vms_flight_settle(struct vms_sup *sup, struct vms_thread *thread);
 /** Settle what other threads of the mm have visibly done; collect the plans of the rest in @busy. */
 size_t vms_flight_probe(struct vms_sup *sup, struct vms_thread *self, const struct vms_plan **busy, size_t cap);
-/** Settle every call in the process's mm that visibly happened, and re-read the mm. */
+/** Settle every call of @mm that visibly happened. */
+void vms_flight_visible(struct vms_sup *sup, struct vms_mm *mm);
+/** The same, and re-read the mm. */
 void vms_flight_refresh(struct vms_sup *sup, struct vms_process *process);
 void vms_flight_reread(struct vms_sup *sup, struct vms_process *process);
 
-/* hold.c: calls that wait for others; never longer than a few milliseconds */
+/* hold.c: calls that wait for others */
 /** Take @trap in; false when it must not wait (any longer). */
 bool vms_hold(struct vms_sup *sup, const struct vms_trap *trap);
+/** Take @trap in for as long as it takes; false when there is no room. */
+bool vms_hold_on(struct vms_sup *sup, const struct vms_trap *trap);
 int vms_hold_start(struct vms_sup *sup);
 void vms_hold_done(struct vms_sup *sup);
 
@@ -134,6 +138,12 @@ void vms_tracee_unpin(struct vms_sup *sup, struct vms_tracee *tracee);
 /** The job is over: forget the tracee unless the guard keeps it. */
 void vms_tracee_end_job(struct vms_sup *sup, struct vms_tracee *tracee);
 
+/**
+ * True when no thread of the process may be seized now, and @trap has been held: ptrace_attach waits for the lock that
+ * an execve under way holds until we have waited for the threads that it kills.
+ */
+bool vms_exec_defers(struct vms_sup *sup, const struct vms_thread *thread, const struct vms_trap *trap);
+
 /* remote.c */
 void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
 		     const struct vms_req *req, const struct vms_facts *facts, const struct vms_plan *plan,
@@ -144,6 +154,9 @@ void vms_remote_event(struct vms_sup *sup, struct vms_tracee *tracee, int status
 void vms_exec_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
 		   const struct vms_req *req, long long began);
 void vms_exec_event(struct vms_sup *sup, struct vms_tracee *tracee, int status);
+
+/** The task died in its execve. */
+void vms_exec_gone(struct vms_sup *sup, struct vms_tracee *tracee);
 
 /* precheck.c: what can be seen of a program before it is executed; advice only */
 /** 0, or a positive errno for the child with a sentence in @err. */

@@ -37,6 +37,7 @@ struct vms_process {
 	struct vms_thread *threads; /* linked by sibling_next */
 	bool guarded; /* its threads are seized by the signal guard */
 	bool guard_refused; /* somebody else traces it */
+	pid_t exec_tid; /* the thread whose execve is under way; 0: none */
 	void *watch; /* of the pidfd; the supervisor's */
 	struct vms_tasks *owner;
 	UT_hash_handle hh;
