@@ -295,6 +295,22 @@ static void on_late_signal(struct front *f, int sig)
 		f->leaving = true;
 }
 
+/*
+ * A stop signal sent to the group takes a pending SIGCONT with it, the witness's, too. So one that the witness does not know may
+ * have been for all, when a stop signal has come since.
+ */
+static bool is_overtaken(int sig)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+	sigset_t pending;
+
+	if (sig != SIGCONT)
+		return false;
+	nanosleep(&moment, NULL);
+	return sigpending(&pending) == 0 && (sigismember(&pending, SIGTSTP) || sigismember(&pending, SIGTTIN) ||
+					     sigismember(&pending, SIGTTOU));
+}
+
 static void on_signal(struct front *f, const struct signalfd_siginfo *si)
 {
 	int sig = (int)si->ssi_signo;
@@ -303,7 +319,7 @@ static void on_signal(struct front *f, const struct signalfd_siginfo *si)
 	/* A child changed, and its socket says so; or the signal is our own (SIGPIPE of a log line). */
 	if ((sig == SIGCHLD && si->ssi_code != SI_USER) || si->ssi_pid == (uint32_t)getpid())
 		return;
-	to_group = vms_witness_ask(&f->witness, sig, si->ssi_code == SI_KERNEL);
+	to_group = vms_witness_ask(&f->witness, sig, si->ssi_code == SI_KERNEL) || is_overtaken(sig);
 	/* SIGCONT, because the program goes on already. */
 	if (si->ssi_pid == (uint32_t)f->supervisor)
 		return;

@@ -508,7 +508,7 @@ static struct vms_plan decide_personality(const struct decision *d)
 	uint64_t persona = d->req->personality.persona;
 
 	if (d->space->confined && (uint32_t)persona != 0xffffffffu &&
-	    (persona & ADDR_COMPAT_LAYOUT))
+	    (persona & (ADDR_COMPAT_LAYOUT | MMAP_PAGE_ZERO)))
 		return vms_plan_refuse(EPERM);
 	return vms_plan_pass();
 }

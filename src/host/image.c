@@ -136,11 +136,23 @@ static int read_phdrs(pid_t pid, vms_addr_t addr, size_t nr, Elf64_Phdr **ret_ph
 	return 0;
 }
 
-/* How far the program lies from its linked addresses: by PT_PHDR, else by the PT_LOAD that holds the headers. */
-static bool exe_bias(const Elf64_Phdr *phdrs, size_t nr, vms_addr_t at_phdr, vms_addr_t *ret_bias)
+/* A bias is right when the first PT_LOAD is mapped where it then must be. */
+static bool is_bias(const struct vms_image *image, vms_addr_t lowest, vms_addr_t bias)
+{
+	const struct vms_vma *vma = vma_at(&image->vmas, lowest + bias);
+
+	return vma && vma->range.start == lowest + bias;
+}
+
+/*
+ * How far the program lies from its linked addresses: by PT_PHDR, which may lie (the kernel does not look at it), else by the
+ * PT_LOAD that begins the file.
+ */
+static bool exe_bias(const struct vms_image *image, const Elf64_Phdr *phdrs, size_t nr, vms_addr_t at_phdr,
+		     vms_addr_t lowest, vms_addr_t *ret_bias)
 {
 	for (size_t i = 0; i < nr; i++) {
-		if (phdrs[i].p_type == PT_PHDR) {
+		if (phdrs[i].p_type == PT_PHDR && is_bias(image, lowest, at_phdr - phdrs[i].p_vaddr)) {
 			*ret_bias = at_phdr - phdrs[i].p_vaddr;
 			return true;
 		}
@@ -204,7 +216,8 @@ static int read_exe(pid_t pid, struct vms_image *image)
 	r = read_phdrs(pid, at_phdr, nr, &phdrs);
 	if (r < 0)
 		return r;
-	if (!span_of_loads(phdrs, nr, part) || !exe_bias(phdrs, nr, at_phdr, &bias))
+	if (!span_of_loads(phdrs, nr, part) || 
+	    !exe_bias(image, phdrs, nr, at_phdr, part->span.start, &bias))
 		r = -ENOEXEC;
 	else
 		note_segments(phdrs, nr, bias, &image->mm);

@@ -105,6 +105,7 @@ void vms_machine_learn(struct vms_machine *ret_machine)
 	m.rules.guard = guard_gap();
 	m.rules.thp_anon_any = is_huge_aligned((size_t)(2 * VMS_HUGE_SIZE + VMS_PAGE_SIZE));
 	m.rules.thp_anon_multiple = m.rules.thp_anon_any || is_huge_aligned((size_t)(2 * VMS_HUGE_SIZE));
+	m.maps_page_zero = personality(0xffffffff) & MMAP_PAGE_ZERO;
 	m.legacy_layout = read_number("/proc/sys/vm/legacy_va_layout", 0) != 0 ||
 			  (personality(0xffffffff) & ADDR_COMPAT_LAYOUT);
 	m.has_mseal = syscall(SYS_mseal, 0, 0, 0) == 0;

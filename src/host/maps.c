@@ -279,7 +279,7 @@ static uint32_t parse_vm_flags(const char *text)
 int vms_maps_read_flags(pid_t pid, struct vms_vma_list *list)
 {
 	char path[32], *line = NULL;
-	size_t size = 0, i = 0;
+	size_t size = 0, i = 0, told = 0;
 	vms_addr_t start = 0;
 	FILE *file;
 
@@ -299,10 +299,13 @@ int vms_maps_read_flags(pid_t pid, struct vms_vma_list *list)
 		line[strcspn(line, "\n")] = ' ';
 		while (i < list->nr && list->items[i].range.start < start)
 			i++;
-		if (i < list->nr && list->items[i].range.start == start)
+		if (i < list->nr && list->items[i].range.start == start) {
 			list->items[i].flags |= parse_vm_flags(line + 8);
+			told++;
+		}
 	}
 	free(line);
 	fclose(file);
-	return 0;
+	/* It has another mm by now, or none, or it has changed. */
+	return told == list->nr ? 0 : -ESRCH;
 }

@@ -53,9 +53,20 @@ static void refuse_traced(struct vms_sup *sup, struct vms_thread *thread, const 
 			 "once the program runs",
 			 status.tracer);
 	else
-		snprintf(text, sizeof(text), "it cannot be traced (%s): see vmsup doctor", strerror(-r));
+		snprintf(text, sizeof(text),
+			 "it has made itself undumpable (PR_SET_DUMPABLE) or has another user's rights, so that its new image "
+			 "could not be moved: run vmsup as root, or without --range");
 	say(sup, thread->process->pid, text);
 	refuse(sup, trap, req, EPERM, began);
+}
+
+static void forget_mm(struct vms_sup *sup, struct vms_thread *thread)
+{
+	while (thread->process->threads && thread->process->threads != thread)
+		vms_tasks_drop_thread(&sup->tasks, thread->process->threads);
+	vms_thread_land(thread);
+	vms_mm_unref(&sup->tasks, thread->process->mm);
+	thread->process->mm = NULL;
 }
 
 bool vms_exec_defers(struct vms_sup *sup, const struct vms_thread *thread, const struct vms_trap *trap)
@@ -114,6 +125,12 @@ void vms_exec_step(struct vms_sup *sup, struct vms_thread *thread, const struct 
 		r = vms_tracee_interrupt(thread->tid);
 	if (r < 0) {
 		vms_tracee_end_job(sup, tracee);
+		if (r == -EPERM && !sup->moves_images) {
+			/* Nothing has to be moved: its new mm is read when it is needed. */
+			forget_mm(sup, thread);
+			vms_step_answer(sup, trap, req, &plan, began);
+			return;
+		}
 		refuse_traced(sup, thread, trap, req, r, began);
 		return;
 	}

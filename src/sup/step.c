@@ -155,7 +155,12 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 	}
 	r = trap->tid ? vms_tasks_get(&sup->tasks, trap->tid, &thread) : -ESRCH;
 	if (r < 0) {
-		if (r != -ESRCH)
+		if (r == -EMFILE || r == -ENFILE)
+			vms_log_limited(&sup->task_log,
+					"the supervisor has no file descriptor left for task %d, whose call fails: raise the "
+					"limit (ulimit -n)",
+					trap->tid);
+		else if (r != -ESRCH)
 			vms_log_limited(&sup->task_log, "task %d gets EAGAIN: too many tasks to keep a record of",
 					trap->tid);
 		vms_ignore(vms_listener_refuse(&sup->listener, trap->id, r == -ESRCH ? ESRCH : EAGAIN));

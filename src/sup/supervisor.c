@@ -52,6 +52,10 @@ static int check_mode(struct vms_sup *sup, struct vms_err *err)
 	if (sup->options.mode == VMS_MODE_FENCE && sup->options.has_range && !sup->machine.has_mseal)
 		return vms_err_set(err, -ENOSYS,
 				   "--mode fence needs mseal (Linux 6.10), which this kernel lacks: use --mode supervise");
+	if (sup->options.has_range && sup->machine.maps_page_zero)
+		return vms_err_set(err, -EINVAL,
+				   "page 0 would be mapped, outside every range, in each program (setarch -Z, MMAP_PAGE_ZERO): "
+				   "run vmsup without this personality");
 	if (sup->options.mode == VMS_MODE_FENCE && sup->options.has_range && sup->machine.legacy_layout)
 		return vms_err_set(err, -EINVAL,
 				   "--mode fence cannot work with the legacy layout (setarch -L, vm.legacy_va_layout): the kernel would "
@@ -328,14 +332,21 @@ static void close_inherited(const struct vms_sup *sup)
 	close_range((unsigned int)from, ~0u, 0);
 }
 
-/* Two descriptors a process of the tree. After the fork: the program keeps the limit that it was given. */
-static void raise_descriptor_limit(void)
+/*
+ * The limits that were set for the program are not meant for its supervisor, which needs two descriptors for each process of the
+ * tree. After the fork: the program keeps what it was given.
+ */
+static void lift_limits(void)
 {
-	struct rlimit limit;
+	const __rlimit_resource_t resources[] = { RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_CPU };
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+	for (size_t i = 0; i < sizeof(resources) / sizeof(resources[0]); i++) {
+		struct rlimit limit;
+
+		if (getrlimit(resources[i], &limit) < 0 || limit.rlim_cur >= limit.rlim_max)
+			continue;
 		limit.rlim_cur = limit.rlim_max;
-		vms_ignore(setrlimit(RLIMIT_NOFILE, &limit));
+		vms_ignore(setrlimit(resources[i], &limit));
 	}
 }
 
@@ -436,7 +447,7 @@ static int start(struct vms_sup *sup, struct vms_err *err)
 	if (r < 0)
 		return r;
 	close_inherited(sup);
-	raise_descriptor_limit();
+	lift_limits();
 	r = leave_terminal(sup);
 	if (r == 0)
 		r = start_watching(sup);
@@ -475,6 +486,14 @@ int vms_sup_new(const struct vms_run_options *options, int front_fd, struct vms_
 	return 0;
 }
 
+static bool is_written(FILE *file, const char *what)
+{
+	if (!file || (fflush(file) == 0 && !ferror(file)))
+		return true;
+	vms_log("the %s could not be written (%s): a part of it is lost", what, strerror(errno));
+	return false;
+}
+
 int vms_sup_run(struct vms_sup *sup)
 {
 	int verdict;
@@ -482,9 +501,9 @@ int vms_sup_run(struct vms_sup *sup)
 	vms_loop_run(sup->loop);
 	vms_wait_rest(sup);
 	vms_stats_write(sup);
-	if (sup->trace)
-		fflush(sup->trace);
 	verdict = sup->stats.divergences ? EXIT_FAILED : 0;
+	if (!is_written(sup->stats_file, "statistics") || !is_written(sup->trace, "trace"))
+		verdict = EXIT_FAILED;
 	vms_front_tell(sup->front_fd, VMS_FRONT_VERDICT, verdict, NULL);
 	return verdict;
 }

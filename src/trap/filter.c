@@ -7,6 +7,7 @@
 #include "vmsup/trap/filter.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -131,26 +132,31 @@ static int add_rules(scmp_filter_ctx ctx, unsigned int when, const struct vms_co
 	return r;
 }
 
-/* libseccomp exports to a descriptor only. */
+/*
+ * libseccomp exports to a descriptor only. A pipe: a file, even in memory, would be subject to RLIMIT_FSIZE. It holds more than
+ * the longest program.
+ */
 static int export_bpf(scmp_filter_ctx ctx, struct vms_filter *ret_filter)
 {
-	vms_autofd fd = memfd_create("vmsup-filter", MFD_CLOEXEC);
+	const size_t max = BPF_MAXINSNS * sizeof(struct sock_filter);
+	vms_autofd from = -1, to = -1;
 	struct sock_filter *code;
-	off_t size;
-	int r;
+	int fds[2], r;
+	ssize_t size;
 
-	if (fd < 0)
+	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
-	r = seccomp_export_bpf(ctx, fd);
+	from = fds[0];
+	to = fds[1];
+	r = seccomp_export_bpf(ctx, to);
 	if (r < 0)
 		return r;
-	size = lseek(fd, 0, SEEK_END);
-	if (size <= 0 || lseek(fd, 0, SEEK_SET) < 0)
-		return -EIO;
-	code = malloc((size_t)size);
+	vms_fd_close(&to);
+	code = malloc(max);
 	if (!code)
 		return -ENOMEM;
-	if (vms_fd_read_all(fd, code, (size_t)size) != size) {
+	size = vms_fd_read_all(from, code, max);
+	if (size <= 0) {
 		free(code);
 		return -EIO;
 	}

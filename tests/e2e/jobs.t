@@ -269,8 +269,14 @@ def front_killed(way):
     orphans = set(inside) - set(program)
     time.sleep(0.2)
     t.require(orphans and all(os.path.exists("/proc/%d" % pid) for pid in orphans), "its children died with it")
-    for pid in orphans:
-        os.kill(pid, signal.SIGKILL)
+    end = time.monotonic() + 20
+    while t.inside_processes(proc.pid) and time.monotonic() < end:
+        for pid in t.inside_processes(proc.pid):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.05)
     t.expect(t.finish(proc), -signal.SIGKILL)
 
 

@@ -12,6 +12,7 @@ struct vms_machine {
 	struct vms_range user; /* [0, end of user addresses) */
 	struct vms_place_rules rules;
 	bool has_mseal; /* Linux 6.10 */
+	bool maps_page_zero; /* our personality is MMAP_PAGE_ZERO, and so is that of our children */
 	bool legacy_layout; /* mmaps are searched for bottom-up: by our personality or by sysctl */
 	/* Below this the kernel's top-down search always starts above: mm->mmap_base is never lower. */
 	vms_addr_t lowest_mmap_base;

@@ -42,7 +42,7 @@ VMS_MUST_CHECK int vms_maps_name(struct vms_maps *maps, vms_addr_t addr, char *b
 
 /**
  * Read noreserve, grows-down, sealed and their kin from smaps into the flags of @list's entries, matched by start address.
- * Dear: walks page tables. 0 or -errno.
+ * Dear: walks page tables. 0; -ESRCH when not all of them are there (any more); -errno.
  */
 VMS_MUST_CHECK int vms_maps_read_flags(pid_t pid, struct vms_vma_list *list);
 
