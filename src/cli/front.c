@@ -121,26 +121,6 @@ static void stop_self(struct front *f, int sig)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-/* Close everything from @from up but the three that we use. */
-static void close_others(const struct front *f, int from)
-{
-	int keep[] = { f->fd, f->signal_fd, f->witness.fd };
-
-	for (size_t done = 0; done < 3; done++) {
-		int next = -1;
-
-		for (size_t i = 0; i < 3; i++)
-			if (keep[i] >= from && (next < 0 || keep[i] < next))
-				next = keep[i];
-		if (next < 0)
-			break;
-		if (next > from)
-			close_range((unsigned int)from, (unsigned int)next - 1, 0);
-		from = next + 1;
-	}
-	close_range((unsigned int)from, ~0U, 0);
-}
-
 /*
  * From here on the program has what the shell gave us; a copy held here would keep a pipe from
  * ending, a lock from being released, a file system from being unmounted. stderr stays for our
@@ -148,14 +128,9 @@ static void close_others(const struct front *f, int from)
  */
 static void let_go(const struct front *f)
 {
-	vms_autofd null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	const int keep[] = { f->fd, f->signal_fd, f->witness.fd };
 
-	for (int fd = 0; fd <= STDOUT_FILENO; fd++) {
-		if (null < 0 || dup2(null, fd) < 0)
-			close(fd);
-	}
-	vms_fd_close(&null);
-	close_others(f, STDERR_FILENO + 1);
+	vms_fd_let_go(keep, sizeof(keep) / sizeof(keep[0]));
 	(void)!chdir("/");
 }
 

@@ -302,34 +302,13 @@ static void unwatch_process(struct vms_process *process, void *arg)
 /* Everything that was inherited for the program is the program's: pipes must see their end when it closes them. */
 static void close_inherited(const struct vms_sup *sup)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	const int keep[] = { sup->front_fd,
 			     sup->listener.fd,
 			     sup->report_fd,
 			     sup->trace && sup->trace != stderr ? fileno(sup->trace) : -1,
 			     sup->stats_file && sup->stats_file != stderr ? fileno(sup->stats_file) : -1 };
-	int from = STDERR_FILENO + 1;
 
-	if (null >= 0) {
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
-		if (null > STDERR_FILENO)
-			close(null);
-	}
-	for (;;) {
-		int next = -1;
-
-		for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++) {
-			if (keep[i] >= from && (next < 0 || keep[i] < next))
-				next = keep[i];
-		}
-		if (next < 0)
-			break;
-		if (next > from)
-			close_range((unsigned int)from, (unsigned int)next - 1, 0);
-		from = next + 1;
-	}
-	close_range((unsigned int)from, ~0u, 0);
+	vms_fd_let_go(keep, sizeof(keep) / sizeof(keep[0]));
 }
 
 /*

@@ -35,4 +35,10 @@ ssize_t vms_fd_read_all(int fd, void *buf, size_t len);
 /** Write all @len bytes, again after EINTR. 0 or -errno. */
 int vms_fd_write_all(int fd, const void *buf, size_t len);
 
+/**
+ * Give up what was inherited: stdin and stdout become /dev/null (closed, should that fail), and everything above stderr is closed
+ * but the @nr descriptors of @keep (negative ones are skipped).
+ */
+void vms_fd_let_go(const int *keep, size_t nr);
+
 #endif
