@@ -75,22 +75,14 @@ static void count_other(struct vms_sup *sup, const struct vms_space *space, cons
 		sup->stats.mispredicted++;
 }
 
-void vms_flight_settle(struct vms_sup *sup, struct vms_thread *thread)
+static void settle_seen(struct vms_sup *sup, struct vms_thread *thread, const struct vms_seen *seen)
 {
 	struct vms_mm *mm = thread->process->mm;
 	struct vms_plan plan = thread->plan;
-	struct vms_seen seen;
-	size_t before;
+	size_t before = mm->space.tree.count;
 
 	vms_thread_land(thread);
-	if (!mm)
-		return;
-	if (read_seen(sup, mm, &plan, &seen) < 0) {
-		mm->stale = true;
-		return;
-	}
-	before = mm->space.tree.count;
-	switch (vms_settle(&mm->space, &plan, &seen)) {
+	switch (vms_settle(&mm->space, &plan, seen)) {
 	case VMS_SETTLED_DONE:
 	case VMS_SETTLED_UNDONE:
 		break;
@@ -105,24 +97,43 @@ void vms_flight_settle(struct vms_sup *sup, struct vms_thread *thread)
 	}
 }
 
-size_t vms_flight_probe(struct vms_sup *sup, struct vms_thread *self, const struct vms_plan **busy, size_t cap)
+void vms_flight_settle(struct vms_sup *sup, struct vms_thread *thread)
 {
-	struct vms_mm *mm = self->process->mm;
+	struct vms_mm *mm = thread->process->mm;
+	struct vms_seen seen;
+
+	if (!mm || read_seen(sup, mm, &thread->plan, &seen) < 0) {
+		vms_thread_land(thread);
+		if (mm)
+			mm->stale = true;
+		return;
+	}
+	settle_seen(sup, thread, &seen);
+}
+
+/* Settle what threads other than @self (NULL: all) have visibly done. */
+static void settle_visible(struct vms_sup *sup, struct vms_mm *mm, const struct vms_thread *self)
+{
 	struct vms_thread *thread, *next;
-	size_t nr = 0;
 
 	for (thread = mm->in_flight; thread; thread = next) {
 		struct vms_seen seen;
 
 		next = thread->flight_next;
-		if (thread == self)
-			continue;
-		if (thread->plan.effect != VMS_EFFECT_UNKNOWN &&
-		    read_seen(sup, mm, &thread->plan, &seen) == 0 && vms_settle_shows(&mm->space, &thread->plan, &seen)) {
-			vms_flight_settle(sup, thread);
-			continue;
-		}
-		if (nr < cap)
+		if (thread != self && read_seen(sup, mm, &thread->plan, &seen) == 0 &&
+		    vms_settle_shows(&mm->space, &thread->plan, &seen))
+			settle_seen(sup, thread, &seen);
+	}
+}
+
+size_t vms_flight_probe(struct vms_sup *sup, struct vms_thread *self, const struct vms_plan **busy, size_t cap)
+{
+	struct vms_mm *mm = self->process->mm;
+	size_t nr = 0;
+
+	settle_visible(sup, mm, self);
+	for (struct vms_thread *thread = mm->in_flight; thread && nr < cap; thread = thread->flight_next) {
+		if (thread != self)
 			busy[nr++] = &thread->plan;
 	}
 	if (mm->stale)
@@ -132,15 +143,7 @@ size_t vms_flight_probe(struct vms_sup *sup, struct vms_thread *self, const stru
 
 void vms_flight_visible(struct vms_sup *sup, struct vms_mm *mm)
 {
-	struct vms_thread *thread, *next;
-
-	for (thread = mm->in_flight; thread; thread = next) {
-		struct vms_seen seen;
-
-		next = thread->flight_next;
-		if (read_seen(sup, mm, &thread->plan, &seen) == 0 && vms_settle_shows(&mm->space, &thread->plan, &seen))
-			vms_flight_settle(sup, thread);
-	}
+	settle_visible(sup, mm, NULL);
 }
 
 void vms_flight_refresh(struct vms_sup *sup, struct vms_process *process)
