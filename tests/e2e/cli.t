@@ -155,8 +155,9 @@ def maps_text(way):
 @s.case_for(EVERY)
 def maps_of_a_tree(way):
     """maps and ps of every process of a tree, a forked child that did nothing yet included"""
-    script = "(cat p; :) & (cat p | cat) & echo ready; read x; echo > p & cat p p > /dev/null & kill $(jobs -p); exit 0"
-    with Held(way, ["bash", "-c", "mkfifo p; " + script]) as g:
+    # All of them end with the stdin that they share: nobody can be left waiting for a partner.
+    script = "exec 3<&0; (cat <&3; :) & (cat <&3 | cat) & echo ready; cat <&3; wait; exit 0"
+    with Held(way, ["bash", "-c", script]) as g:
         time.sleep(0.3)
         procs = t.check_inside(g.proc.pid, way.lo, way.hi, least=5)
         for pid in procs:
