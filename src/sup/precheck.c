@@ -10,9 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <linux/openat2.h>
@@ -59,15 +61,65 @@ static int open_base(const struct vms_trap *trap, bool is_at, const char *path)
 	return open(name, O_PATH | O_CLOEXEC);
 }
 
-static bool is_on_block_device(int fd)
+/* Programs that were looked at and found good, by inode: a shell executes the same few again and again. */
+#define CACHE_SIZE 256
+
+struct known {
+	uint64_t dev, ino, size;
+	struct statx_timestamp changed;
+};
+
+struct vms_precheck_cache {
+	struct known good[CACHE_SIZE];
+};
+
+static struct known *slot_of(struct vms_sup *sup, const struct known *program)
+{
+	if (!sup->precheck)
+		sup->precheck = calloc(1, sizeof(*sup->precheck));
+	return sup->precheck ? &sup->precheck->good[program->ino % CACHE_SIZE] : NULL;
+}
+
+static bool is_known(struct vms_sup *sup, const struct known *program)
+{
+	const struct known *slot = slot_of(sup, program);
+
+	return slot && memcmp(slot, program, sizeof(*slot)) == 0;
+}
+
+static void remember(struct vms_sup *sup, const struct known *program)
+{
+	struct known *slot = slot_of(sup, program);
+
+	if (slot)
+		memcpy(slot, program, sizeof(*slot));
+}
+
+void vms_precheck_done(struct vms_sup *sup)
+{
+	free(sup->precheck);
+	sup->precheck = NULL;
+}
+
+/* False for what is no regular file on a block device. */
+static bool identify(int fd, struct known *ret_program)
 {
 	struct statx st;
 
-	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0 &&
-	       S_ISREG(st.stx_mode) && st.stx_dev_major != 0;
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &st) < 0 ||
+	    !S_ISREG(st.stx_mode) || !st.stx_dev_major)
+		return false;
+	memset(ret_program, 0, sizeof(*ret_program));
+	ret_program->dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+	ret_program->ino = st.stx_ino;
+	ret_program->size = st.stx_size;
+	ret_program->changed.tv_sec = st.stx_ctime.tv_sec;
+	ret_program->changed.tv_nsec = st.stx_ctime.tv_nsec;
+	return true;
 }
 
-static int open_program(const struct vms_trap *trap)
+/* -1 as well when there is nothing to look at any more. */
+static int open_program(struct vms_sup *sup, const struct vms_trap *trap, struct known *ret_program)
 {
 	const bool is_at = trap->nr == vms_call_get(VMS_CALL_EXECVEAT)->nr;
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED };
@@ -85,7 +137,7 @@ static int open_program(const struct vms_trap *trap)
 		file = (int)syscall(SYS_openat2, base, path, &how, sizeof(how));
 	else
 		file = vms_fd_steal(&base);
-	if (file < 0 || !is_on_block_device(file))
+	if (file < 0 || !identify(file, ret_program) || is_known(sup, ret_program))
 		return -1;
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", file);
 	return open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -108,9 +160,10 @@ static bool loads_outside(const struct vms_sup *sup, int fd, const Elf64_Ehdr *e
 	return false;
 }
 
-int vms_precheck(const struct vms_sup *sup, const struct vms_trap *trap, struct vms_err *err)
+int vms_precheck(struct vms_sup *sup, const struct vms_trap *trap, struct vms_err *err)
 {
-	vms_autofd fd = open_program(trap);
+	struct known program;
+	vms_autofd fd = open_program(sup, trap, &program);
 	struct vms_range span;
 	Elf64_Ehdr ehdr;
 
@@ -132,5 +185,6 @@ int vms_precheck(const struct vms_sup *sup, const struct vms_trap *trap, struct 
 			    (unsigned long long)sup->range.end);
 		return ENOEXEC;
 	}
+	remember(sup, &program);
 	return 0;
 }

@@ -80,9 +80,9 @@ static bool must_wait(const struct vms_sup *sup, const struct vms_plan *plan, co
 }
 
 /* A fork child's tree is its parent's: what the parent did before the fork must be in it. */
-static void settle_parent(struct vms_sup *sup, const struct vms_process *child)
+static void settle_parent(struct vms_sup *sup, struct vms_process *child)
 {
-	struct vms_process *parent = vms_tasks_find_process(&sup->tasks, child->ppid);
+	struct vms_process *parent = vms_tasks_parent(&sup->tasks, child);
 
 	if (parent && parent->mm)
 		vms_flight_visible(sup, parent->mm);

@@ -503,6 +503,7 @@ void vms_sup_free(struct vms_sup *sup)
 	vms_tasks_done(&sup->tasks);
 	vms_hold_done(sup);
 	vms_wait_done(sup);
+	vms_precheck_done(sup);
 	vms_watch_free(sup->listener_watch);
 	vms_watch_free(sup->signal_watch);
 	vms_watch_free(sup->front_watch);

@@ -153,7 +153,8 @@ static void arm(struct vms_sup *sup)
 {
 	const struct itimerspec tick = { .it_value = { .tv_nsec = LOOK_NS } };
 
-	vms_ignore(timerfd_settime(sup->look_timer, 0, &tick, NULL));
+	if (!sup->look_armed && timerfd_settime(sup->look_timer, 0, &tick, NULL) == 0)
+		sup->look_armed = true;
 }
 
 static void on_look(void *arg, int fd, unsigned int events)
@@ -164,6 +165,7 @@ static void on_look(void *arg, int fd, unsigned int events)
 	(void)events;
 	if (read(fd, &ticks, sizeof(ticks)) < 0)
 		return;
+	sup->look_armed = false;
 	vms_wait_all(sup);
 	if (has_job(sup))
 		arm(sup);

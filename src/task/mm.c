@@ -35,9 +35,9 @@ void vms_mm_unref(struct vms_tasks *tasks, struct vms_mm *mm)
 }
 
 /* A known process with the same mm (vfork, CLONE_VM): its parent most likely, else any. */
-static struct vms_mm *find_shared(const struct vms_tasks *tasks, const struct vms_process *process)
+static struct vms_mm *find_shared(const struct vms_tasks *tasks, struct vms_process *process)
 {
-	struct vms_process *other = vms_tasks_find_process(tasks, process->ppid), *next;
+	struct vms_process *other = vms_tasks_parent(tasks, process), *next;
 
 	if (other && other->mm && vms_proc_same_mm(process->pid, other->pid))
 		return other->mm;
@@ -181,7 +181,7 @@ int vms_tasks_load_mm(struct vms_tasks *tasks, struct vms_process *process)
 		vms_maps_close(&maps);
 		return -ENOMEM;
 	}
-	parent = vms_tasks_find_process(tasks, process->ppid);
+	parent = vms_tasks_parent(tasks, process);
 	r = read_space(process, mm, parent ? parent->mm : NULL);
 	if (r < 0) {
 		vms_mm_unref(tasks, mm);

@@ -38,8 +38,10 @@ struct vms_process *vms_tasks_find_process(const struct vms_tasks *tasks, pid_t 
 	return process;
 }
 
-static int make_process(struct vms_tasks *tasks, pid_t pid, pid_t ppid, struct vms_process **ret_process)
+/* Takes @pidfd over. */
+static int add_process(struct vms_tasks *tasks, pid_t pid, int pidfd, struct vms_process **ret_process)
 {
+	vms_autofd owned = pidfd;
 	struct vms_process *process;
 
 	/* Every process has a thread. */
@@ -50,14 +52,7 @@ static int make_process(struct vms_tasks *tasks, pid_t pid, pid_t ppid, struct v
 		return -ENOMEM;
 	process->owner = tasks;
 	process->pid = pid;
-	process->ppid = ppid;
-	process->pidfd = vms_proc_pidfd(pid);
-	if (process->pidfd < 0) {
-		int r = process->pidfd;
-
-		free(process);
-		return r;
-	}
+	process->pidfd = vms_fd_steal(&owned);
 	HASH_ADD_INT(tasks->processes, pid, process);
 	tasks->nr_processes++;
 	tasks->made_processes++;
@@ -65,6 +60,22 @@ static int make_process(struct vms_tasks *tasks, pid_t pid, pid_t ppid, struct v
 		tasks->on_process_new(process, tasks->arg);
 	*ret_process = process;
 	return 0;
+}
+
+static int make_process(struct vms_tasks *tasks, pid_t pid, struct vms_process **ret_process)
+{
+	int pidfd = vms_proc_pidfd(pid);
+
+	return pidfd < 0 ? pidfd : add_process(tasks, pid, pidfd, ret_process);
+}
+
+struct vms_process *vms_tasks_parent(const struct vms_tasks *tasks, struct vms_process *process)
+{
+	struct vms_proc_status status;
+
+	if (!process->ppid && vms_proc_status(process->pid, &status) == 0)
+		process->ppid = status.ppid;
+	return vms_tasks_find_process(tasks, process->ppid);
 }
 
 int vms_tasks_get_process(struct vms_tasks *tasks, pid_t pid, struct vms_process **ret_process)
@@ -82,7 +93,7 @@ int vms_tasks_get_process(struct vms_tasks *tasks, pid_t pid, struct vms_process
 		return r;
 	if (status.tgid != pid)
 		return -ESRCH;
-	return make_process(tasks, pid, status.ppid, ret_process);
+	return make_process(tasks, pid, ret_process);
 }
 
 static int make_thread(struct vms_tasks *tasks, struct vms_process *process, pid_t tid,
@@ -104,27 +115,43 @@ static int make_thread(struct vms_tasks *tasks, struct vms_process *process, pid
 	return 0;
 }
 
+/* The process of a thread without a record. */
+static int process_of(struct vms_tasks *tasks, pid_t tid, struct vms_process **ret_process)
+{
+	struct vms_process *process = vms_tasks_find_process(tasks, tid);
+	struct vms_proc_status status;
+	int r;
+
+	if (!process) {
+		/* Only a process has a pidfd: most threads that are new are a new process, and this is cheaper than to read /proc. */
+		r = vms_proc_pidfd(tid);
+		if (r >= 0)
+			return add_process(tasks, tid, r, ret_process);
+		if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
+			return r;
+		r = vms_proc_status(tid, &status);
+		if (r < 0)
+			return r;
+		process = vms_tasks_find_process(tasks, status.tgid);
+		if (!process)
+			return make_process(tasks, status.tgid, ret_process);
+	}
+	*ret_process = process;
+	return 0;
+}
+
 int vms_tasks_get(struct vms_tasks *tasks, pid_t tid, struct vms_thread **ret_thread)
 {
 	struct vms_thread *thread = vms_tasks_find(tasks, tid);
 	struct vms_process *process;
-	struct vms_proc_status status;
 	int r;
 
 	if (thread) {
 		*ret_thread = thread;
 		return 0;
 	}
-	r = vms_proc_status(tid, &status);
-	if (r < 0)
-		return r;
-	process = vms_tasks_find_process(tasks, status.tgid);
-	if (!process) {
-		r = make_process(tasks, status.tgid, status.ppid, &process);
-		if (r < 0)
-			return r;
-	}
-	return make_thread(tasks, process, tid, ret_thread);
+	r = process_of(tasks, tid, &process);
+	return r < 0 ? r : make_thread(tasks, process, tid, ret_thread);
 }
 
 void vms_thread_fly(struct vms_thread *thread, const struct vms_plan *plan)

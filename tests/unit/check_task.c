@@ -91,6 +91,7 @@ START_TEST(a_record_is_made_once_and_found_again)
 	thread = get(pid);
 	ck_assert_int_eq(thread->tid, pid);
 	ck_assert_int_eq(thread->process->pid, pid);
+	ck_assert_ptr_null(vms_tasks_parent(&tasks, thread->process));
 	ck_assert_int_eq(thread->process->ppid, getpid());
 	ck_assert_ptr_eq(vms_tasks_find(&tasks, pid), thread);
 	ck_assert_ptr_eq(get(pid), thread);

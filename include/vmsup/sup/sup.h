@@ -87,7 +87,8 @@ struct vms_sup {
 	int front_fd, report_fd, signal_fd, hold_timer, look_timer; /* owned; -1: not open */
 	struct vms_watch *front_watch, *report_watch, *signal_watch, *listener_watch, *hold_watch,
 		*look_watch;
-	bool hold_armed;
+	bool hold_armed, look_armed;
+	struct vms_precheck_cache *precheck; /* owned; NULL until the first exec */
 	long long retried_since; /* ns; since when the call being stepped is held, 0: it is not */
 
 	struct vms_stats stats;
@@ -160,7 +161,8 @@ void vms_exec_gone(struct vms_sup *sup, struct vms_tracee *tracee);
 
 /* precheck.c: what can be seen of a program before it is executed; advice only */
 /** 0, or a positive errno for the child with a sentence in @err. */
-int vms_precheck(const struct vms_sup *sup, const struct vms_trap *trap, struct vms_err *err);
+int vms_precheck(struct vms_sup *sup, const struct vms_trap *trap, struct vms_err *err);
+void vms_precheck_done(struct vms_sup *sup);
 
 /* guard.c */
 void vms_guard_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,

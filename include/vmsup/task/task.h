@@ -31,7 +31,7 @@ struct vms_mm {
 
 struct vms_process {
 	pid_t pid;
-	pid_t ppid; /* when the record was made */
+	pid_t ppid; /* 0: not asked for yet; see vms_tasks_parent */
 	int pidfd; /* owned */
 	struct vms_mm *mm; /* a reference; NULL until it is needed */
 	struct vms_thread *threads; /* linked by sibling_next */
@@ -74,6 +74,8 @@ void vms_tasks_done(struct vms_tasks *tasks);
 
 struct vms_thread *vms_tasks_find(const struct vms_tasks *tasks, pid_t tid);
 struct vms_process *vms_tasks_find_process(const struct vms_tasks *tasks, pid_t pid);
+/** The record of the parent, as it was when first asked for; NULL: none. */
+struct vms_process *vms_tasks_parent(const struct vms_tasks *tasks, struct vms_process *process);
 /**
  * The record of thread @tid, made when there is none. 0; -ESRCH when the task is gone; -EAGAIN at the cap; -ENOMEM.
  */
