@@ -85,7 +85,7 @@ static int maps_run(int argc, char **argv)
 		return VMS_EXIT_USAGE;
 	if (r > 0)
 		return vms_help_verb(&vms_verb_maps);
-	if (vms_ctl_maps(pid, &maps, &err) < 0) {
+	if (vms_ctl_process(&(struct vms_ask){ .kind = VMS_ASK_MAPS, .pid = pid }, &maps, &err) < 0) {
 		vms_show_error(err.text);
 		return 1;
 	}

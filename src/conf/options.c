@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "vmsup/base/num.h"
+#include "vmsup/conf/limits.h"
 #include "vmsup/conf/nearest.h"
 
 /* From 256 up, so that getopt's optopt tells a long option from an unknown letter. */
@@ -22,7 +23,11 @@ enum {
 	OPT_STATS,
 	OPT_TRACE,
 	OPT_NO_SIGNAL_GUARD,
+	OPT_ON_LIMIT,
 	OPT_HELP,
+	OPT_MAX, /* plus an enum vms_limit */
+	OPT_TREE_MAX = OPT_MAX + VMS_NR_LIMITS,
+	OPT_END = OPT_TREE_MAX + VMS_NR_LIMITS,
 };
 
 static const struct option table[] = {
@@ -35,6 +40,15 @@ static const struct option table[] = {
 	{ "stats", optional_argument, NULL, OPT_STATS },
 	{ "trace", optional_argument, NULL, OPT_TRACE },
 	{ "no-signal-guard", no_argument, NULL, OPT_NO_SIGNAL_GUARD },
+	{ "max-commit", required_argument, NULL, OPT_MAX + VMS_LIMIT_COMMIT },
+	{ "max-va", required_argument, NULL, OPT_MAX + VMS_LIMIT_VA },
+	{ "max-heap", required_argument, NULL, OPT_MAX + VMS_LIMIT_HEAP },
+	{ "max-maps", required_argument, NULL, OPT_MAX + VMS_LIMIT_MAPS },
+	{ "max-stack", required_argument, NULL, OPT_MAX + VMS_LIMIT_STACK },
+	{ "tree-max-commit", required_argument, NULL, OPT_TREE_MAX + VMS_LIMIT_COMMIT },
+	{ "tree-max-va", required_argument, NULL, OPT_TREE_MAX + VMS_LIMIT_VA },
+	{ "tree-max-maps", required_argument, NULL, OPT_TREE_MAX + VMS_LIMIT_MAPS },
+	{ "on-limit", required_argument, NULL, OPT_ON_LIMIT },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
 };
@@ -55,6 +69,11 @@ static const char *name_of(int value)
 	return "?";
 }
 
+static bool option_is_count(int value)
+{
+	return value == OPT_MAX + VMS_LIMIT_MAPS || value == OPT_TREE_MAX + VMS_LIMIT_MAPS;
+}
+
 /* What a value looks like, for the sentence that says that one is missing. */
 static const char *example_of(int value)
 {
@@ -65,8 +84,12 @@ static const char *example_of(int value)
 		return "--mode=supervise or --mode=fence";
 	case OPT_PLACE:
 		return "--place=auto or --place=remote";
-	default:
+	case OPT_SEED:
 		return "--seed=1";
+	case OPT_ON_LIMIT:
+		return "--on-limit=enomem, --on-limit=signal:TERM or --on-limit=kill";
+	default:
+		return option_is_count(value) ? "a number, as 1000" : "a size, as 512M";
 	}
 }
 
@@ -182,9 +205,15 @@ static int take(struct parse *p, int option, const char *text, struct vms_err *e
 	case OPT_NO_SIGNAL_GUARD:
 		o->signal_guard = false;
 		return 0;
-	default:
+	case OPT_ON_LIMIT:
+		return vms_on_limit_parse(text, &o->on_limit_signal, err);
+	case OPT_HELP:
 		p->help = true;
 		return 0;
+	default:
+		if (option >= OPT_TREE_MAX)
+			return vms_limit_parse(name_of(option), text, &o->tree_limits.max[option - OPT_TREE_MAX], err);
+		return vms_limit_parse(name_of(option), text, &o->limits.max[option - OPT_MAX], err);
 	}
 }
 
@@ -199,6 +228,14 @@ static int refuse(int verdict, int option, const char *word, struct vms_err *err
 				   "option --%s takes no value; leave out what follows the '='",
 				   name_of(option));
 	return unknown_option(word, err);
+}
+
+static bool limits_memory(const struct vms_limits *limits)
+{
+	struct vms_limits l = *limits;
+
+	l.max[VMS_LIMIT_STACK] = VMS_UNLIMITED;
+	return vms_limits_any(&l);
 }
 
 /*
@@ -216,6 +253,11 @@ static int check_together(struct parse *p, struct vms_err *err)
 		return vms_err_set(err, -EINVAL,
 				   "--place=remote has no effect with --mode=fence, where the kernel "
 				   "places everything; leave out one of them");
+	/* The stack is the kernel's to limit, in either mode. */
+	if (o->mode == VMS_MODE_FENCE && (limits_memory(&o->limits) || vms_limits_any(&o->tree_limits)))
+		return vms_err_set(err, -EINVAL,
+				   "limits have no effect with --mode=fence, where memory calls are the "
+				   "kernel's (but --max-stack has); leave out one of them");
 	if (!*o->argv)
 		return vms_err_set(err, -EINVAL,
 				   "no program given; write: vmsup run [OPTIONS] [--] PROG [ARG...]");
@@ -226,7 +268,9 @@ static int check_together(struct parse *p, struct vms_err *err)
 int vms_options_parse(int argc, char **argv, struct vms_run_options *ret_options,
 		      enum vms_options_verdict *ret_verdict, struct vms_err *err)
 {
-	struct parse p = { .options = { .signal_guard = true } };
+	struct parse p = { .options = { .signal_guard = true,
+					.limits = vms_limits_none,
+					.tree_limits = vms_limits_none } };
 	int ret;
 
 	/* 0, not 1: glibc then forgets all about an earlier command line. */

@@ -256,11 +256,12 @@ static int say_not_found(pid_t pid, const struct who *who, struct vms_err *err)
 		(int)pid);
 }
 
-int vms_ctl_maps(pid_t pid, json_t **ret_maps, struct vms_err *err)
+int vms_ctl_process(const struct vms_ask *about, json_t **ret_result, struct vms_err *err)
 {
 	autospots list = VMS_CTL_SPOTS_INIT;
 	struct vms_err last = VMS_ERR_INIT;
-	struct vms_ask ask = { .kind = VMS_ASK_MAPS };
+	struct vms_ask ask = *about;
+	const pid_t pid = ask.pid;
 	struct who who;
 	int r = read_who(pid, &who), trouble = 0;
 
@@ -272,7 +273,7 @@ int vms_ctl_maps(pid_t pid, json_t **ret_maps, struct vms_err *err)
 	ancestors_first(&list, who.parent);
 	ask.pid = who.tgid;
 	for (size_t i = 0; i < list.nr_spots; i++) {
-		r = ask_spot(&list.spots[i], &ask, ret_maps, &last);
+		r = ask_spot(&list.spots[i], &ask, ret_result, &last);
 		if (r == 0)
 			return 0;
 		if (r == -ESRCH || r == -ENOENT)

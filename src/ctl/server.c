@@ -2,6 +2,7 @@
 #include "vmsup/ctl/server.h"
 #include "vmsup/base/fd.h"
 #include "vmsup/ctl/dir.h"
+#include "vmsup/host/proc.h"
 #include "vmsup/sup/loop.h"
 #include "vmsup/sup/report.h"
 #include "vmsup/sup/supervisor.h"
@@ -28,6 +29,7 @@ struct client {
 	struct vms_watch *watch; /* owned */
 	struct vms_inbox in;
 	struct vms_outbox out;
+	pid_t pid; /* of the peer, when it connected */
 	uint64_t stamp; /* of its last activity */
 	bool last;	/* hang up when out is sent */
 };
@@ -63,14 +65,40 @@ static void drop_client(struct client *client)
 	vms_outbox_done(&client->out);
 }
 
-static int answer_ask(struct vms_sup *sup, const struct vms_ask *ask, json_t **ret_result,
+/* More hops than any real chain of parents. */
+#define MAX_HOPS 4096
+
+/* A program that runs under limits must not be its own judge: only who can be seen to live outside our tree changes them. */
+static bool is_outside(pid_t pid)
+{
+	struct vms_proc_status status;
+
+	for (int i = 0; i < MAX_HOPS && pid > 0; i++) {
+		if (pid == getpid())
+			return false;
+		if (pid == 1)
+			return true;
+		if (vms_proc_status(pid, &status) < 0)
+			return false;
+		/* The topmost process of a session that came in from another pid namespace has no parent here. */
+		if (status.ppid == 0)
+			return true;
+		pid = status.ppid;
+	}
+	return false;
+}
+
+static int answer_ask(struct vms_sup *sup, const struct vms_ask *ask, pid_t peer, json_t **ret_result,
 		      struct vms_err *err)
 {
 	int r;
 
 	if (ask->kind == VMS_ASK_PS)
 		return vms_report_ps(sup, ret_result);
-	r = vms_report_maps(sup, ask->pid, ret_result, err);
+	if (ask->kind == VMS_ASK_LIMIT && vms_report_changes(ask) && !is_outside(peer))
+		return vms_err_set(err, -EPERM, "a process cannot change the limits of the tree that it is in: ask from outside");
+	r = ask->kind == VMS_ASK_LIMIT ? vms_report_limit(sup, ask, ret_result, err) :
+					 vms_report_maps(sup, ask->pid, ret_result, err);
 	if (r == -ESRCH && !err->text[0])
 		vms_err_set(err, r, "process %d is not in the tree of this supervisor",
 			    (int)ask->pid);
@@ -78,7 +106,7 @@ static int answer_ask(struct vms_sup *sup, const struct vms_ask *ask, json_t **r
 }
 
 /* The reply to one request, as a line. Fails only without memory. */
-static int answer_line(struct vms_sup *sup, const char *text, size_t len, char **ret_line,
+static int answer_line(struct vms_sup *sup, pid_t peer, const char *text, size_t len, char **ret_line,
 		       size_t *ret_len)
 {
 	struct vms_err err = VMS_ERR_INIT;
@@ -87,7 +115,7 @@ static int answer_line(struct vms_sup *sup, const char *text, size_t len, char *
 	int r = vms_ask_parse(text, len, &ask, &err);
 
 	if (r == 0)
-		r = answer_ask(sup, &ask, &result, &err);
+		r = answer_ask(sup, &ask, peer, &result, &err);
 	if (r == 0) {
 		r = vms_reply_format(result, ret_line, ret_len);
 		if (r == 0)
@@ -112,7 +140,7 @@ static int answer_next(struct client *client)
 		client->last = true;
 		r = vms_reply_format_error(r, "the request is longer than 4 KiB", &line, &len);
 	} else {
-		r = answer_line(client->server->sup, text, len, &line, &len);
+		r = answer_line(client->server->sup, client->pid, text, len, &line, &len);
 	}
 	if (r < 0)
 		return r;
@@ -182,13 +210,15 @@ static struct client *take_slot(struct vms_ctl_server *server)
 	return oldest;
 }
 
-static bool peer_may_ask(int fd)
+static bool peer_may_ask(int fd, pid_t *ret_pid)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
-	       (peer.uid == geteuid() || peer.uid == 0);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || (peer.uid != geteuid() && peer.uid != 0))
+		return false;
+	*ret_pid = peer.pid;
+	return true;
 }
 
 static void refuse_peer(int fd)
@@ -208,9 +238,10 @@ static int add_client(struct vms_ctl_server *server, int fd)
 {
 	vms_autofd owned = fd;
 	struct client *client;
+	pid_t pid;
 	int r;
 
-	if (!peer_may_ask(fd)) {
+	if (!peer_may_ask(fd, &pid)) {
 		refuse_peer(fd);
 		return 0;
 	}
@@ -220,6 +251,7 @@ static int add_client(struct vms_ctl_server *server, int fd)
 	if (r < 0)
 		return r;
 	client->fd = vms_fd_steal(&owned);
+	client->pid = pid;
 	client->last = false;
 	client->stamp = ++server->clock;
 	vms_inbox_init(&client->in, VMS_FRAME_ASK_MAX);

@@ -156,25 +156,6 @@ static void show_map(FILE *out, const json_t *map, const struct widths *w)
 	fputc('\n', out);
 }
 
-void vms_show_maps(FILE *out, const json_t *maps)
-{
-	static const char *const addrs[] = { "brk_base", "brk", "brk_frontier" };
-	static const char *const sizes[] = { "va", "commit", "reserved", "mappings" };
-	const json_t *list = json_object_get(maps, "maps");
-	struct widths w = measure_maps(list);
-	char range[64];
-
-	format_range(maps, range, sizeof(range));
-	show_line_text(out, "range", range);
-	show_line_text(out, "mode", get_text(maps, "mode"));
-	for (size_t i = 0; i < sizeof(addrs) / sizeof(addrs[0]); i++)
-		show_line_text(out, addrs[i], get_text(maps, addrs[i]));
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
-		show_line_size(out, maps, sizes[i]);
-	for (size_t i = 0; i < json_array_size(list); i++)
-		show_map(out, json_array_get(list, i), &w);
-}
-
 /* 12.4M; plain bytes below 1 KiB; "-" when it is no number. */
 static void format_size(const json_t *value, char *ret, size_t size)
 {
@@ -190,6 +171,63 @@ static void format_size(const json_t *value, char *ret, size_t size)
 		snprintf(ret, size, "%.0f", bytes);
 	else
 		snprintf(ret, size, "%.1f%c", bytes, units[unit]);
+}
+
+/* "commit=512.0M,maps=1000", or "-". */
+static void format_limits(const json_t *limits, char *ret, size_t size)
+{
+	const char *name;
+	json_t *value;
+	size_t used = 0;
+	void *at;
+
+	snprintf(ret, size, "-");
+	for (at = json_object_iter((json_t *)limits); at; at = json_object_iter_next((json_t *)limits, at)) {
+		char number[24];
+		int n;
+
+		name = json_object_iter_key(at);
+		value = json_object_iter_value(at);
+		if (strcmp(name, "maps") == 0)
+			snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+		else
+			format_size(value, number, sizeof(number));
+		n = snprintf(ret + used, size - used, "%s%.16s=%s", used ? "," : "", name, number);
+		if (n < 0 || (size_t)n >= size - used)
+			return;
+		used += (size_t)n;
+	}
+}
+
+static void show_line_limits(FILE *out, const char *name, const json_t *limits)
+{
+	char text[160];
+
+	if (!json_object_size(limits))
+		return;
+	format_limits(limits, text, sizeof(text));
+	show_line_text(out, name, text);
+}
+
+void vms_show_maps(FILE *out, const json_t *maps)
+{
+	static const char *const addrs[] = { "brk_base", "brk", "brk_frontier" };
+	static const char *const sizes[] = { "va", "commit", "reserved", "mappings" };
+	const json_t *list = json_object_get(maps, "maps");
+	struct widths w = measure_maps(list);
+	char range[64];
+
+	format_range(maps, range, sizeof(range));
+	show_line_text(out, "range", range);
+	show_line_text(out, "mode", get_text(maps, "mode"));
+	for (size_t i = 0; i < sizeof(addrs) / sizeof(addrs[0]); i++)
+		show_line_text(out, addrs[i], get_text(maps, addrs[i]));
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		show_line_size(out, maps, sizes[i]);
+	show_line_limits(out, "limits", json_object_get(maps, "limits"));
+	show_line_limits(out, "tree_limits", json_object_get(maps, "tree_limits"));
+	for (size_t i = 0; i < json_array_size(list); i++)
+		show_map(out, json_array_get(list, i), &w);
 }
 
 static void format_count(const json_t *value, char *ret, size_t size)
@@ -215,7 +253,7 @@ static void show_supervisor(FILE *out, const json_t *sup)
 	static const char *const sup_names[] = { "supervisor", "uid" };
 	static const char *const names[] = { "pid", "ppid", "threads", "mappings" };
 	const json_t *processes = json_object_get(sup, "processes");
-	char head[2][CELL], cells[4][CELL], va[CELL], range[64];
+	char head[2][CELL], cells[4][CELL], va[CELL], commit[CELL], range[64], limits[160];
 	size_t n = json_array_size(processes);
 
 	format_range(sup, range, sizeof(range));
@@ -226,12 +264,18 @@ static void show_supervisor(FILE *out, const json_t *sup)
 
 		format_cells(process, names, 4, cells);
 		format_size(json_object_get(process, "va"), va, sizeof(va));
+		format_size(json_object_get(process, "commit"), commit, sizeof(commit));
+		format_limits(json_object_get(process, "limits"), limits, sizeof(limits));
 		fprintf(out, "%10s %6s ", head[0], head[1]);
 		vms_show_text(out, get_text(sup, "mode"));
 		for (size_t len = strlen(get_text(sup, "mode")); len < 9; len++)
 			fputc(' ', out);
-		fprintf(out, " %-29s %8s %8s %7s %8s %8s ", range, cells[0], cells[1], cells[2],
-			cells[3], va);
+		fprintf(out, " %-29s %8s %8s %7s %8s %8s %8s ", range, cells[0], cells[1], cells[2],
+			cells[3], va, commit);
+		vms_show_text(out, limits);
+		for (size_t len = strlen(limits); len < 12; len++)
+			fputc(' ', out);
+		fputc(' ', out);
 		vms_show_text(out, get_text(process, "command"));
 		fputc('\n', out);
 	}
@@ -241,10 +285,32 @@ void vms_show_ps(FILE *out, const json_t *ps)
 {
 	const json_t *supervisors = json_object_get(ps, "supervisors");
 
-	fprintf(out, "%10s %6s %-9s %-29s %8s %8s %7s %8s %8s %s\n", "SUPERVISOR", "UID", "MODE",
-		"RANGE", "PID", "PPID", "THREADS", "MAPPINGS", "VA", "COMMAND");
+	fprintf(out, "%10s %6s %-9s %-29s %8s %8s %7s %8s %8s %8s %-12s %s\n", "SUPERVISOR", "UID", "MODE",
+		"RANGE", "PID", "PPID", "THREADS", "MAPPINGS", "VA", "COMMIT", "LIMITS", "COMMAND");
 	for (size_t i = 0; i < json_array_size(supervisors); i++)
 		show_supervisor(out, json_array_get(supervisors, i));
+}
+
+void vms_show_limits(FILE *out, const json_t *limits)
+{
+	static const char *const names[] = { "commit", "va", "maps", "heap", "stack" };
+	static const char *const columns[] = { "used", "limits", "tree", "tree_limits" };
+
+	fprintf(out, "%-8s %10s %10s %10s %10s\n", "", "USED", "LIMIT", "TREE USED", "TREE LIMIT");
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		fprintf(out, "%-8s", names[i]);
+		for (size_t k = 0; k < sizeof(columns) / sizeof(columns[0]); k++) {
+			const json_t *value = json_object_get(json_object_get(limits, columns[k]), names[i]);
+			char cell[CELL];
+
+			if (strcmp(names[i], "maps") == 0)
+				format_count(value, cell, sizeof(cell));
+			else
+				format_size(value, cell, sizeof(cell));
+			fprintf(out, " %10s", cell);
+		}
+		fputc('\n', out);
+	}
 }
 
 int vms_show_json(FILE *out, const json_t *json)

@@ -56,6 +56,20 @@ static int receive_listener(int sock, int *ret_error, int *ret_listener)
 	return 0;
 }
 
+static int limit_stack(uint64_t max)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_STACK, &limit) < 0)
+		return -1;
+	if (limit.rlim_max <= max)
+		return 0;
+	limit.rlim_max = max;
+	if (limit.rlim_cur > max)
+		limit.rlim_cur = max;
+	return setrlimit(RLIMIT_STACK, &limit);
+}
+
 __attribute__((noreturn)) static void child(const struct vms_spawn_req *req, int sock, pid_t parent,
 					    const struct sigaction *sigchld)
 {
@@ -65,7 +79,7 @@ __attribute__((noreturn)) static void child(const struct vms_spawn_req *req, int
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != parent)
 		_exit(125);
-	if (req->address_space && setrlimit(RLIMIT_AS, req->address_space) < 0) {
+	if ((req->address_space && setrlimit(RLIMIT_AS, req->address_space) < 0) || limit_stack(req->max_stack) < 0) {
 		send_listener(sock, errno, -1);
 		_exit(125);
 	}

@@ -85,6 +85,19 @@ static bool flags_agree(const struct vms_space *space, const struct vms_vma_list
 	return true;
 }
 
+/* The sum that limits are asked about, against the sum over what the kernel shows. */
+static bool commit_agrees(struct vms_sup *sup, const struct vms_process *process, const struct vms_vma_list *list)
+{
+	const struct vms_space *space = &process->mm->space;
+	vms_addr_t seen = vms_commit_seen(space, list->items, list->nr);
+
+	if (seen == space->tree.commit && process->mm->counted.used[VMS_LIMIT_COMMIT] == space->tree.commit)
+		return true;
+	vms_log_limited(&sup->audit_log, "audit: process %d has a commit of %llu bytes, and %llu are counted", process->pid,
+			(unsigned long long)seen, (unsigned long long)process->mm->counted.used[VMS_LIMIT_COMMIT]);
+	return false;
+}
+
 void vms_audit(struct vms_sup *sup, struct vms_process *process, const char *after)
 {
 	struct vms_mm *mm = process->mm;
@@ -98,7 +111,7 @@ void vms_audit(struct vms_sup *sup, struct vms_process *process, const char *aft
 	have_flags = vms_maps_read_flags(process->pid, list) == 0;
 	sup->stats.audits++;
 	if (vms_space_agrees(space, &space->range, list->items, list->nr) &&
-	    (!have_flags || flags_agree(space, list)))
+	    (!have_flags || (flags_agree(space, list) && commit_agrees(sup, process, list))))
 		return;
 	sup->stats.divergences++;
 	vms_log_limited(&sup->audit_log, "audit: tree and kernel differ in process %d after %s", process->pid, after);

@@ -177,6 +177,7 @@ static struct vms_mm *make_mm(struct vms_sup *sup, struct vms_image *image, cons
 	}
 	if (vms_space_adopt(&mm->space, &mm->space.range, list->items, list->nr, true) < 0)
 		mm->stale = true;
+	vms_mm_count(&sup->tasks, mm);
 	return mm;
 }
 

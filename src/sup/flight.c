@@ -51,6 +51,7 @@ static void reread(struct vms_sup *sup, struct vms_process *process, const struc
 	has_flags = vms_maps_read_flags(process->pid, &sup->seen_all) == 0;
 	if (vms_space_adopt(space, &space->range, sup->seen_all.items, sup->seen_all.nr, has_flags) == 0)
 		mm->stale = false;
+	vms_mm_count(&sup->tasks, mm);
 }
 
 /* A break whose way was not clear: the kernel calls its last page the heap if it was moved there all the same. */
@@ -95,6 +96,7 @@ static void settle_seen(struct vms_sup *sup, struct vms_thread *thread, const st
 		count_other(sup, &mm->space, &plan, before);
 		break;
 	}
+	vms_mm_count(&sup->tasks, mm);
 }
 
 void vms_flight_settle(struct vms_sup *sup, struct vms_thread *thread)

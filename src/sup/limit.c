@@ -4,7 +4,7 @@
  * The fence counts as address space. It is as large in every process of the tree, so the kernel is told the child's limit
  * plus the fence, and the child is told the kernel's limit less the fence: the kernel itself goes on enforcing it, also for the
  * stack, over fork and exec. A child that asks is shown no more than three quarters of its range: runtimes (the JVM, sort)
- * size their heaps by it, and alignments, guard gaps and malloc arenas want the rest.
+ * size their heaps by it, and alignments, guard gaps and malloc arenas want the rest; and no more than --max-va.
  */
 #include <errno.h>
 #include <sys/resource.h>
@@ -28,12 +28,12 @@ static rlim_t less_fence(const struct vms_sup *sup, rlim_t limit)
 	return limit > sup->fence_size ? limit - sup->fence_size : 0;
 }
 
-static rlim_t shown(const struct vms_sup *sup, rlim_t soft)
+static rlim_t shown(const struct vms_sup *sup, const struct vms_process *process, rlim_t soft)
 {
-	vms_addr_t budget = vms_page_down(vms_range_size(&sup->range) / 4 * 3);
+	vms_addr_t budget = process->limits.max[VMS_LIMIT_VA];
 
-	if (!sup->reloc_conf.fence)
-		return soft;
+	if (sup->reloc_conf.fence && vms_range_size(&sup->range) / 4 * 3 < budget)
+		budget = vms_page_down(vms_range_size(&sup->range) / 4 * 3);
 	return soft < budget ? soft : budget;
 }
 
@@ -78,7 +78,7 @@ static int serve(const struct vms_sup *sup, const struct vms_thread *thread, con
 		if (r)
 			return r;
 	}
-	old.rlim_cur = shown(sup, old.rlim_cur);
+	old.rlim_cur = shown(sup, thread->process, old.rlim_cur);
 	if (req->rlimit.old_limit && vms_mem_write(thread->tid, req->rlimit.old_limit, &old, sizeof(old)) < 0)
 		return EFAULT;
 	return 0;
@@ -91,7 +91,8 @@ void vms_limit_step(struct vms_sup *sup, struct vms_thread *thread, const struct
 	pid_t target = req->rlimit.pid ? req->rlimit.pid : thread->process->pid;
 
 	/* Another process of the tree, or one that has no fence: then the kernel's own answer is right. */
-	if (sup->fence_size && vms_tasks_find_process(&sup->tasks, target)) {
+	if ((sup->fence_size || thread->process->limits.max[VMS_LIMIT_VA] != VMS_UNLIMITED) &&
+	    vms_tasks_find_process(&sup->tasks, target)) {
 		int error = serve(sup, thread, req, target);
 
 		plan = error ? vms_plan_refuse(error) : vms_plan_reply(0);

@@ -14,7 +14,7 @@ static void mark(const struct vms_sup *sup, const struct vms_tracee *tracee, uin
 
 void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
 		     const struct vms_req *req, const struct vms_facts *facts, const struct vms_plan *plan,
-		     long long began)
+		     const struct vms_usage *growth, long long began)
 {
 	struct vms_tracee *tracee;
 	struct vms_plan fallback = *plan;
@@ -34,6 +34,7 @@ void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struc
 	tracee->req = *req;
 	tracee->facts = *facts;
 	tracee->plan = *plan;
+	tracee->growth = *growth;
 	tracee->tries = 0;
 	tracee->began = began;
 	mark(sup, tracee, args);
@@ -45,13 +46,13 @@ void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struc
 		fallback.verdict = VMS_CONTINUE;
 		fallback.certain = false;
 		if (vms_step_answer(sup, trap, req, &fallback, began))
-			vms_thread_fly(thread, &fallback);
+			vms_thread_fly(thread, &fallback, growth);
 		return;
 	}
 	sup->stats.remote++;
 	vms_tracee_pin(sup, tracee);
 	tracee->job = VMS_JOB_REMOTE;
-	vms_thread_fly(thread, plan);
+	vms_thread_fly(thread, plan, growth);
 	/* What the notified call itself returns is never seen; a stale one stops all the same, and is let go. */
 	if (vms_listener_refuse(&sup->listener, trap->id, ENOSYS) < 0) {
 		sup->stats.stale++;
@@ -78,7 +79,7 @@ static bool retry(struct vms_sup *sup, struct vms_tracee *tracee, struct vms_thr
 		return false;
 	sup->stats.retried++;
 	tracee->plan = plan;
-	vms_thread_fly(thread, &plan);
+	vms_thread_fly(thread, &plan, &tracee->growth);
 	mark(sup, tracee, args);
 	return vms_remote_again(&tracee->remote, args) == 0;
 }

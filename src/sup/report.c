@@ -85,37 +85,32 @@ static json_t *maps_json(const struct vms_sup *sup, struct vms_mm *mm)
 	return maps;
 }
 
-struct totals {
-	vms_addr_t va, commit;
-	size_t mappings;
-};
-
-/* Of what is the program's: the top gap is ours. */
-static struct totals total(const struct vms_tree *tree)
+/* The process @pid with its record; made for the occasion when it has made no trapped call yet but is one of ours. */
+static int find_process(struct vms_sup *sup, pid_t pid, struct vms_process **ret_process)
 {
-	struct totals t = { tree->va, tree->commit, tree->count };
+	*ret_process = vms_tasks_find_process(&sup->tasks, pid);
+	if (!*ret_process && (!vms_proc_is_descendant(pid, getpid()) ||
+			      vms_tasks_get_process(&sup->tasks, pid, ret_process) < 0))
+		return -ESRCH;
+	return 0;
+}
 
-	for (const struct vms_vma *vma = vms_tree_last(tree); vma; vma = vms_tree_prev(vma)) {
-		if (vma->kind != VMS_KIND_FENCE)
-			break;
-		t.va -= vms_range_size(&vma->range);
-		t.mappings--;
-	}
-	return t;
+static json_t *usage_json(const struct vms_usage *usage)
+{
+	return json_pack("{s:I, s:I, s:I}", "va", (json_int_t)usage->used[VMS_LIMIT_VA], "commit",
+			 (json_int_t)usage->used[VMS_LIMIT_COMMIT], "maps", (json_int_t)usage->used[VMS_LIMIT_MAPS]);
 }
 
 int vms_report_maps(struct vms_sup *sup, pid_t pid, json_t **ret, struct vms_err *err)
 {
-	struct vms_process *process = vms_tasks_find_process(&sup->tasks, pid);
+	struct vms_process *process;
 	struct vms_proc_status status;
-	struct totals t;
+	struct vms_usage u;
 	struct vms_mm *mm;
-	int r;
+	int r = find_process(sup, pid, &process);
 
-	/* A process that has made no trapped call yet has no record, but it is one of ours all the same. */
-	if (!process && (!vms_proc_is_descendant(pid, getpid()) ||
-			 vms_tasks_get_process(&sup->tasks, pid, &process) < 0))
-		return -ESRCH;
+	if (r < 0)
+		return r;
 	/* In fence mode nothing keeps the tree up to date: it is read for the occasion. */
 	if (sup->options.mode == VMS_MODE_FENCE) {
 		vms_mm_unref(&sup->tasks, process->mm);
@@ -128,13 +123,15 @@ int vms_report_maps(struct vms_sup *sup, pid_t pid, json_t **ret, struct vms_err
 		return vms_err_set(err, r, "process %d cannot be looked into: %s", pid, strerror(-r));
 	mm = process->mm;
 	vms_flight_refresh(sup, process);
-	t = total(&mm->space.tree);
-	*ret = json_pack("{s:i, s:i, s:o, s:o, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o}", "pid", (int)pid,
+	vms_usage_of(&mm->space, &u);
+	*ret = json_pack("{s:i, s:i, s:o, s:o, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "pid", (int)pid,
 			 "supervisor", (int)getpid(), "command", vms_msg_text(status.comm), "range",
 			 range_json(sup), "mode", mode_name(sup), "brk_base", hex(mm->space.brk.base), "brk",
 			 hex(mm->space.brk.current), "brk_frontier", hex(mm->space.brk.frontier), "va",
-			 (json_int_t)t.va, "commit", (json_int_t)t.commit, "reserved", (json_int_t)(t.va - t.commit),
-			 "mappings", (json_int_t)t.mappings, "maps", maps_json(sup, mm));
+			 (json_int_t)u.used[VMS_LIMIT_VA], "commit", (json_int_t)u.used[VMS_LIMIT_COMMIT], "reserved",
+			 (json_int_t)(u.used[VMS_LIMIT_VA] - u.used[VMS_LIMIT_COMMIT]), "mappings",
+			 (json_int_t)u.used[VMS_LIMIT_MAPS], "limits", vms_msg_limits(&process->limits), "tree_limits",
+			 vms_msg_limits(&sup->tasks.tree_limits), "maps", maps_json(sup, mm));
 	return *ret ? 0 : -ENOMEM;
 }
 
@@ -148,17 +145,21 @@ static int list_process(pid_t pid, void *arg)
 	const struct listing *l = arg;
 	const struct vms_process *p = vms_tasks_find_process(&l->sup->tasks, pid);
 	const struct vms_mm *mm = p ? p->mm : NULL;
-	struct totals t = mm ? total(&mm->space.tree) : (struct totals){ 0 };
+	struct vms_usage u = { 0 };
 	struct vms_proc_status status;
 
 	if (vms_proc_status(pid, &status) < 0)
 		return 0;
+	if (mm)
+		vms_usage_of(&mm->space, &u);
 	json_array_append_new(
 		l->processes,
-		json_pack("{s:i, s:i, s:o, s:i, s:o, s:o}", "pid", (int)pid, "ppid", (int)status.ppid, "command",
+		json_pack("{s:i, s:i, s:o, s:i, s:o, s:o, s:o, s:o}", "pid", (int)pid, "ppid", (int)status.ppid, "command",
 			  vms_msg_text(status.comm), "threads", (int)status.threads, "mappings",
-			  mm ? json_integer((json_int_t)t.mappings) : json_null(), "va",
-			  mm ? json_integer((json_int_t)t.va) : json_null()));
+			  mm ? json_integer((json_int_t)u.used[VMS_LIMIT_MAPS]) : json_null(), "va",
+			  mm ? json_integer((json_int_t)u.used[VMS_LIMIT_VA]) : json_null(), "commit",
+			  mm ? json_integer((json_int_t)u.used[VMS_LIMIT_COMMIT]) : json_null(), "limits",
+			  vms_msg_limits(p ? &p->limits : &l->sup->tasks.limits)));
 	return 0;
 }
 
@@ -170,8 +171,66 @@ int vms_report_ps(struct vms_sup *sup, json_t **ret)
 	for (char **arg = sup->options.argv; *arg; arg++)
 		json_array_append_new(command, vms_msg_text(*arg));
 	vms_ignore(vms_proc_each_descendant(getpid(), list_process, &listing));
-	*ret = json_pack("{s:i, s:i, s:o, s:s, s:o, s:o}", "supervisor", (int)getpid(), "uid", (int)getuid(), "range",
-			 range_json(sup), "mode", mode_name(sup), "command", command, "processes",
-			 listing.processes);
+	*ret = json_pack("{s:i, s:i, s:o, s:s, s:o, s:o, s:o, s:o}", "supervisor", (int)getpid(), "uid", (int)getuid(),
+			 "range", range_json(sup), "mode", mode_name(sup), "command", command, "processes",
+			 listing.processes, "tree", usage_json(&sup->tasks.total), "tree_limits",
+			 vms_msg_limits(&sup->tasks.tree_limits));
+	return *ret ? 0 : -ENOMEM;
+}
+
+static bool any_set(const struct vms_ask_limits *limits)
+{
+	for (int i = 0; i < VMS_NR_LIMITS; i++) {
+		if (limits->set[i])
+			return true;
+	}
+	return false;
+}
+
+bool vms_report_changes(const struct vms_ask *ask)
+{
+	return any_set(&ask->max) || any_set(&ask->tree_max);
+}
+
+static struct vms_limits changed(const struct vms_limits *from, const struct vms_ask_limits *by)
+{
+	struct vms_limits to = *from;
+
+	for (int i = 0; i < VMS_NR_LIMITS; i++) {
+		if (by->set[i])
+			to.max[i] = by->to.max[i];
+	}
+	return to;
+}
+
+int vms_report_limit(struct vms_sup *sup, const struct vms_ask *ask, json_t **ret, struct vms_err *err)
+{
+	struct vms_process *process;
+	struct vms_limits limits;
+	json_t *used;
+	int r = find_process(sup, ask->pid, &process);
+
+	if (r < 0)
+		return r;
+	if (sup->options.mode == VMS_MODE_FENCE)
+		return vms_err_set(err, -EOPNOTSUPP,
+				   "process %d runs with --mode fence, where nothing is counted: limits need --mode supervise", ask->pid);
+	if (ask->tree_max.set[VMS_LIMIT_HEAP] || ask->tree_max.set[VMS_LIMIT_STACK])
+		return vms_err_set(err, -EINVAL, "a tree has no limit of heap or stack: each process has");
+	r = vms_tasks_load_mm(&sup->tasks, process);
+	if (r < 0)
+		return vms_err_set(err, r, "process %d cannot be looked into: %s", ask->pid, strerror(-r));
+	limits = changed(&process->limits, &ask->max);
+	if (any_set(&ask->max))
+		r = vms_budget_set(sup, process, &limits, err);
+	if (r < 0)
+		return r;
+	sup->tasks.tree_limits = changed(&sup->tasks.tree_limits, &ask->tree_max);
+	vms_flight_refresh(sup, process);
+	used = usage_json(&process->mm->counted);
+	json_object_set_new(used, "heap", json_integer((json_int_t)process->mm->counted.used[VMS_LIMIT_HEAP]));
+	*ret = json_pack("{s:i, s:o, s:o, s:o, s:o}", "pid", (int)ask->pid, "used", used, "limits",
+			 vms_msg_limits(&process->limits), "tree", usage_json(&sup->tasks.total), "tree_limits",
+			 vms_msg_limits(&sup->tasks.tree_limits));
 	return *ret ? 0 : -ENOMEM;
 }

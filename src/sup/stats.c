@@ -26,6 +26,22 @@ static json_t *by_call(const struct vms_stats *stats)
 	return object;
 }
 
+static json_t *by_limit(const struct vms_stats *stats)
+{
+	json_t *object = json_object();
+	char name[32];
+
+	for (int i = VMS_LIMIT_VA; i < VMS_NR_LIMITS; i++) {
+		snprintf(name, sizeof(name), "max-%s", vms_limit_name((enum vms_limit)i));
+		if (stats->limited[i])
+			json_object_set_new(object, name, json_integer((json_int_t)stats->limited[i]));
+		snprintf(name, sizeof(name), "tree-max-%s", vms_limit_name((enum vms_limit)i));
+		if (stats->tree_limited[i])
+			json_object_set_new(object, name, json_integer((json_int_t)stats->tree_limited[i]));
+	}
+	return object;
+}
+
 void vms_stats_write(struct vms_sup *sup)
 {
 	const struct vms_stats *s = &sup->stats;
@@ -56,6 +72,7 @@ void vms_stats_write(struct vms_sup *sup)
 	object = json_object();
 	json_object_set_new(object, "notifications", json_integer((json_int_t)s->notifications));
 	json_object_set_new(object, "by_call", by_call(s));
+	json_object_set_new(object, "limited", by_limit(s));
 	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
 		json_object_set_new(object, counters[i].name, json_integer((json_int_t)counters[i].value));
 	json_dumpf(object, sup->stats_file, JSON_COMPACT | JSON_PRESERVE_ORDER);

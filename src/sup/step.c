@@ -93,6 +93,7 @@ static void memory_step(struct vms_sup *sup, struct vms_thread *thread, const st
 {
 	const struct vms_plan *busy[MAX_BUSY];
 	struct vms_plan plan = vms_plan_refuse(ENOMEM);
+	struct vms_usage growth;
 	struct vms_facts facts;
 	size_t nr_busy;
 
@@ -111,13 +112,14 @@ static void memory_step(struct vms_sup *sup, struct vms_thread *thread, const st
 	if (vms_decide(&thread->process->mm->space, req, &facts, busy, nr_busy, 0, &plan) == 0 && nr_busy &&
 	    must_wait(sup, &plan, busy, nr_busy) && vms_hold(sup, trap))
 		return;
+	vms_budget_allows(sup, thread, req, &facts, &plan, &growth);
 	if (plan.verdict == VMS_REMOTE) {
-		vms_remote_step(sup, thread, trap, req, &facts, &plan, began);
+		vms_remote_step(sup, thread, trap, req, &facts, &plan, &growth, began);
 		return;
 	}
 	if (vms_step_answer(sup, trap, req, &plan, began) && plan.verdict == VMS_CONTINUE &&
 	    plan.effect != VMS_EFFECT_NONE)
-		vms_thread_fly(thread, &plan);
+		vms_thread_fly(thread, &plan, &growth);
 }
 
 static void pass_step(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req, long long began)

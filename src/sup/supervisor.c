@@ -147,6 +147,8 @@ static void configure(struct vms_sup *sup)
 	/* In the legacy layout the kernel's own search starts outside most ranges. */
 	sup->tasks.remote_only = o->place == VMS_PLACE_REMOTE || (o->has_range && sup->machine.legacy_layout);
 	sup->tasks.rules = sup->machine.rules;
+	sup->tasks.limits = o->limits;
+	sup->tasks.tree_limits = o->tree_limits;
 	/* The kernel starts its search at the top of the range, unless its own mmap_base may lie inside. */
 	if (sup->moves_images && (!o->has_range || sup->range.end <= sup->machine.lowest_mmap_base))
 		sup->tasks.ceiling = sup->range.end;
@@ -347,6 +349,7 @@ static int start_program(struct vms_sup *sup, struct vms_err *err)
 		return r;
 	if (set_limit)
 		req.address_space = &limit;
+	req.max_stack = sup->options.limits.max[VMS_LIMIT_STACK];
 	r = vms_filter_build(trap_features(sup), &sup->cookie, &filter, err);
 	if (r < 0)
 		return r;
@@ -450,7 +453,7 @@ int vms_sup_new(const struct vms_run_options *options, int front_fd, struct vms_
 	sup->options = *options;
 	sup->front_fd = front_fd;
 	sup->listener.fd = sup->report_fd = sup->signal_fd = sup->hold_timer = sup->look_timer = -1;
-	sup->exec_log.max = sup->guard_log.max = sup->audit_log.max = sup->task_log.max = LOG_LINES;
+	sup->exec_log.max = sup->guard_log.max = sup->audit_log.max = sup->task_log.max = sup->limit_log.max = LOG_LINES;
 	vms_tasks_init(&sup->tasks);
 	sup->tasks.on_process_new = watch_process;
 	sup->tasks.on_process_gone = unwatch_process;

@@ -51,6 +51,9 @@ void vms_trace_write(struct vms_sup *sup, const struct vms_trap *trap, const str
 		json_object_set_new(object, "result", hex((uint64_t)result));
 	else
 		json_object_set_new(object, "result", json_null());
+	if (plan->limit)
+		json_object_set_new(object, "limit",
+				    json_sprintf("%smax-%s", plan->tree_limit ? "tree-" : "", vms_limit_name(plan->limit)));
 	json_object_set_new(object, "cost_us", json_real((double)(now - began) / 1e3));
 	json_dumpf(object, sup->trace, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));
 	fputc('\n', sup->trace);

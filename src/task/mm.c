@@ -27,11 +27,22 @@ void vms_mm_unref(struct vms_tasks *tasks, struct vms_mm *mm)
 {
 	if (!mm || --mm->refs > 0)
 		return;
+	vms_usage_sub(&tasks->total, &mm->counted);
 	if (mm->space.max_vmas > tasks->max_vmas)
 		tasks->max_vmas = mm->space.max_vmas;
 	vms_space_done(&mm->space);
 	vms_maps_close(&mm->maps);
 	free(mm);
+}
+
+void vms_mm_count(struct vms_tasks *tasks, struct vms_mm *mm)
+{
+	struct vms_usage now;
+
+	vms_usage_of(&mm->space, &now);
+	vms_usage_sub(&tasks->total, &mm->counted);
+	vms_usage_add(&tasks->total, &now);
+	mm->counted = now;
 }
 
 /* A known process with the same mm (vfork, CLONE_VM): its parent most likely, else any. */
@@ -187,6 +198,7 @@ int vms_tasks_load_mm(struct vms_tasks *tasks, struct vms_process *process)
 		vms_mm_unref(tasks, mm);
 		return r;
 	}
+	vms_mm_count(tasks, mm);
 	process->mm = mm;
 	return 0;
 }

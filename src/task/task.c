@@ -11,7 +11,8 @@
 
 void vms_tasks_init(struct vms_tasks *tasks)
 {
-	*tasks = (struct vms_tasks){ .max_threads = MAX_THREADS };
+	*tasks = (struct vms_tasks){ .max_threads = MAX_THREADS, .limits = vms_limits_none,
+				     .tree_limits = vms_limits_none };
 }
 
 void vms_tasks_done(struct vms_tasks *tasks)
@@ -38,6 +39,22 @@ struct vms_process *vms_tasks_find_process(const struct vms_tasks *tasks, pid_t 
 	return process;
 }
 
+struct vms_process *vms_tasks_parent(const struct vms_tasks *tasks, struct vms_process *process)
+{
+	struct vms_proc_status status;
+
+	if (!process->ppid && vms_proc_status(process->pid, &status) == 0)
+		process->ppid = status.ppid;
+	return vms_tasks_find_process(tasks, process->ppid);
+}
+
+static void inherit_limits(struct vms_tasks *tasks, struct vms_process *process)
+{
+	const struct vms_process *parent = tasks->has_own_limits ? vms_tasks_parent(tasks, process) : NULL;
+
+	process->limits = parent ? parent->limits : tasks->limits;
+}
+
 /* Takes @pidfd over. */
 static int add_process(struct vms_tasks *tasks, pid_t pid, int pidfd, struct vms_process **ret_process)
 {
@@ -53,6 +70,7 @@ static int add_process(struct vms_tasks *tasks, pid_t pid, int pidfd, struct vms
 	process->owner = tasks;
 	process->pid = pid;
 	process->pidfd = vms_fd_steal(&owned);
+	inherit_limits(tasks, process);
 	HASH_ADD_INT(tasks->processes, pid, process);
 	tasks->nr_processes++;
 	tasks->made_processes++;
@@ -67,15 +85,6 @@ static int make_process(struct vms_tasks *tasks, pid_t pid, struct vms_process *
 	int pidfd = vms_proc_pidfd(pid);
 
 	return pidfd < 0 ? pidfd : add_process(tasks, pid, pidfd, ret_process);
-}
-
-struct vms_process *vms_tasks_parent(const struct vms_tasks *tasks, struct vms_process *process)
-{
-	struct vms_proc_status status;
-
-	if (!process->ppid && vms_proc_status(process->pid, &status) == 0)
-		process->ppid = status.ppid;
-	return vms_tasks_find_process(tasks, process->ppid);
 }
 
 int vms_tasks_get_process(struct vms_tasks *tasks, pid_t pid, struct vms_process **ret_process)
@@ -154,15 +163,18 @@ int vms_tasks_get(struct vms_tasks *tasks, pid_t tid, struct vms_thread **ret_th
 	return r < 0 ? r : make_thread(tasks, process, tid, ret_thread);
 }
 
-void vms_thread_fly(struct vms_thread *thread, const struct vms_plan *plan)
+void vms_thread_fly(struct vms_thread *thread, const struct vms_plan *plan, const struct vms_usage *growth)
 {
 	struct vms_mm *mm = thread->process->mm;
 
 	if (!mm)
 		return;
+	vms_thread_land(thread);
 	thread->plan = *plan;
-	if (!thread->is_in_flight)
-		DL_APPEND2(mm->in_flight, thread, flight_prev, flight_next);
+	thread->growth = *growth;
+	vms_usage_add(&mm->in_flight_growth, growth);
+	vms_usage_add(&thread->process->owner->in_flight_growth, growth);
+	DL_APPEND2(mm->in_flight, thread, flight_prev, flight_next);
 	thread->is_in_flight = true;
 }
 
@@ -174,6 +186,8 @@ void vms_thread_land(struct vms_thread *thread)
 		return;
 	DL_DELETE2(mm->in_flight, thread, flight_prev, flight_next);
 	thread->is_in_flight = false;
+	vms_usage_sub(&mm->in_flight_growth, &thread->growth);
+	vms_usage_sub(&thread->process->owner->in_flight_growth, &thread->growth);
 }
 
 void vms_tasks_drop_thread(struct vms_tasks *tasks, struct vms_thread *thread)

@@ -52,6 +52,7 @@ static const struct {
 } verbs[] = {
 	{ "maps", VMS_ASK_MAPS },
 	{ "ps", VMS_ASK_PS },
+	{ "limit", VMS_ASK_LIMIT },
 };
 
 static int parse_pid(const json_t *pid, pid_t *ret_pid, struct vms_err *err)
@@ -65,6 +66,61 @@ static int parse_pid(const json_t *pid, pid_t *ret_pid, struct vms_err *err)
 	return 0;
 }
 
+static enum vms_limit limit_by_name(const char *name)
+{
+	for (int i = VMS_LIMIT_VA; i < VMS_NR_LIMITS; i++) {
+		if (strcmp(vms_limit_name((enum vms_limit)i), name) == 0)
+			return (enum vms_limit)i;
+	}
+	return VMS_LIMIT_NONE;
+}
+
+static int parse_limits(json_t *object, struct vms_ask_limits *ret_limits, struct vms_err *err)
+{
+	const char *name;
+	json_t *value;
+
+	if (object && !json_is_object(object))
+		return vms_err_set(err, -EINVAL, "limits must be an object of numbers");
+	json_object_foreach(object, name, value) {
+		enum vms_limit limit = limit_by_name(name);
+
+		if (limit == VMS_LIMIT_NONE)
+			return vms_err_set(err, -EINVAL, "there is no limit \"%.64s\"", name);
+		if (!json_is_null(value) && (!json_is_integer(value) || json_integer_value(value) < 0))
+			return vms_err_set(err, -EINVAL, "the limit \"%.64s\" must be a number or null", name);
+		ret_limits->set[limit] = true;
+		ret_limits->to.max[limit] = json_is_null(value) ? VMS_UNLIMITED : (uint64_t)json_integer_value(value);
+	}
+	return 0;
+}
+
+json_t *vms_msg_limits(const struct vms_limits *limits)
+{
+	json_t *object = json_object();
+
+	for (int i = VMS_LIMIT_VA; object && i < VMS_NR_LIMITS; i++) {
+		if (limits->max[i] != VMS_UNLIMITED)
+			json_object_set_new(object, vms_limit_name((enum vms_limit)i),
+					    json_integer((json_int_t)limits->max[i]));
+	}
+	return object;
+}
+
+static json_t *format_limits(const struct vms_ask_limits *limits)
+{
+	json_t *object = json_object();
+
+	for (int i = VMS_LIMIT_VA; object && i < VMS_NR_LIMITS; i++) {
+		uint64_t max = limits->to.max[i];
+
+		if (limits->set[i])
+			json_object_set_new(object, vms_limit_name((enum vms_limit)i),
+					    max > INT64_MAX ? json_null() : json_integer((json_int_t)max));
+	}
+	return object;
+}
+
 int vms_ask_parse(const char *line, size_t len, struct vms_ask *ret_ask, struct vms_err *err)
 {
 	json_error_t why;
@@ -72,6 +128,7 @@ int vms_ask_parse(const char *line, size_t len, struct vms_ask *ret_ask, struct 
 	const char *verb;
 	struct vms_ask ask = { .pid = 0 };
 	size_t i;
+	int r = 0;
 
 	if (!root && json_error_code(&why) == json_error_out_of_memory)
 		return vms_err_set(err, -ENOMEM, "the supervisor is out of memory");
@@ -88,12 +145,14 @@ int vms_ask_parse(const char *line, size_t len, struct vms_ask *ret_ask, struct 
 	if (i == ARRAY_SIZE(verbs))
 		return vms_err_set(err, -ENOSYS, "this supervisor knows no verb \"%.64s\"", verb);
 	ask.kind = verbs[i].kind;
-	if (ask.kind == VMS_ASK_MAPS) {
-		int r = parse_pid(json_object_get(root, "pid"), &ask.pid, err);
-
-		if (r < 0)
-			return r;
-	}
+	if (ask.kind != VMS_ASK_PS)
+		r = parse_pid(json_object_get(root, "pid"), &ask.pid, err);
+	if (r == 0 && ask.kind == VMS_ASK_LIMIT)
+		r = parse_limits(json_object_get(root, "max"), &ask.max, err);
+	if (r == 0 && ask.kind == VMS_ASK_LIMIT)
+		r = parse_limits(json_object_get(root, "tree_max"), &ask.tree_max, err);
+	if (r < 0)
+		return r;
 	*ret_ask = ask;
 	return 0;
 }
@@ -153,8 +212,10 @@ int vms_ask_format(const struct vms_ask *ask, char **ret_line, size_t *ret_len)
 
 	if (!root)
 		return -ENOMEM;
-	if (ask->kind == VMS_ASK_MAPS &&
-	    json_object_set_new(root, "pid", json_integer(ask->pid)) < 0)
+	if (ask->kind != VMS_ASK_PS && json_object_set_new(root, "pid", json_integer(ask->pid)) < 0)
+		return -ENOMEM;
+	if (ask->kind == VMS_ASK_LIMIT && (json_object_set_new(root, "max", format_limits(&ask->max)) < 0 ||
+					   json_object_set_new(root, "tree_max", format_limits(&ask->tree_max)) < 0))
 		return -ENOMEM;
 	return to_line(root, VMS_FRAME_ASK_MAX, ret_line, ret_len);
 }

@@ -14,37 +14,8 @@ MINE = t.ways(modes=("supervise",), users=(t.ME,), ranges=("low",))
 FILE = {"file": bytes(range(256)) * 512}
 
 
-def verb(way, *words, user=None, env=None):
-    """Run a verb beside a program that runs; the Result."""
-    user = user or way.user
-    argv = t.as_user(user, [t.place.vmsup()] + list(words))
-    proc = t.Proc(argv, t.place.top, t.place.env(way.user, env))
-    status = proc.wait(30)
-    return proc.result(status)
-
-
-class Held:
-    """A guest that waits until the end of the with block."""
-
-    def __init__(self, way, argv, files=None, **kw):
-        self.r, self.w = os.pipe()
-        self.proc = t.start(way, argv, files, stdin=self.r, **kw)
-        os.close(self.r)
-
-    def __enter__(self):
-        self.pid = int(self.proc.wait_text(r"^ready ?(\d*)$").group(1) or 0)
-        if not self.pid:
-            self.pid = max(t.inside_processes(self.proc.pid))
-        return self
-
-    def __exit__(self, kind, *_):
-        os.close(self.w)
-        if kind is None:
-            self.got = t.expect(t.finish(self.proc), 0)
-
-
 def mapper(way, **kw):
-    return Held(way, [t.place.guest("mapper"), "file"], FILE, **kw)
+    return t.Held(way, [t.place.guest("mapper"), "file"], FILE, **kw)
 
 
 # ---- maps ---------------------------------------------------------------------------------------
@@ -108,7 +79,7 @@ def compare(pid, lo, hi, report):
 def maps_agree(way):
     """maps --json agrees with /proc/PID/maps page by page, and with itself"""
     with mapper(way) as g:
-        got = t.expect(verb(way, "maps", str(g.pid), "--json"), 0)
+        got = t.expect(t.verb(way, "maps", str(g.pid), "--json"), 0)
         report = json.loads(got.out)
         compare(g.pid, way.lo, way.hi, report)
         t.require(report["pid"] == g.pid and report["mode"] == "supervise", "head: %r" % report)
@@ -130,7 +101,7 @@ def maps_agree(way):
 def maps_break(way):
     """maps tells base, break and frontier; the break is byte-exact"""
     with mapper(way) as g:
-        report = json.loads(t.expect(verb(way, "maps", str(g.pid), "--json"), 0).out)
+        report = json.loads(t.expect(t.verb(way, "maps", str(g.pid), "--json"), 0).out)
         base, brk, frontier = (int(report[k], 16) for k in ("brk_base", "brk", "brk_frontier"))
         t.require(brk % t.PAGE == 12, "break %#x" % brk)
         t.require(frontier % t.PAGE == 0 and brk <= frontier < brk + t.PAGE, "frontier %#x, break %#x" % (frontier, brk))
@@ -143,8 +114,8 @@ def maps_break(way):
 def maps_text(way):
     """maps as text has the head and one line a mapping"""
     with mapper(way) as g:
-        report = json.loads(t.expect(verb(way, "maps", str(g.pid), "--json"), 0).out)
-        got = t.expect(verb(way, "maps", str(g.pid)), 0)
+        report = json.loads(t.expect(t.verb(way, "maps", str(g.pid), "--json"), 0).out)
+        got = t.expect(t.verb(way, "maps", str(g.pid)), 0)
         for name in ("range", "mode", "brk_base", "brk", "brk_frontier", "va", "commit", "reserved", "mappings"):
             t.expect(got, 0, r"^%s: +\S" % name)
         lines = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) ([r-][w-][x-]) (shared|private) +(\w+)", got.out, re.M)
@@ -157,18 +128,18 @@ def maps_of_a_tree(way):
     """maps and ps of every process of a tree, a forked child that did nothing yet included"""
     # All of them end with the stdin that they share: nobody can be left waiting for a partner.
     script = "exec 3<&0; (cat <&3; :) & (cat <&3 | cat) & echo ready; cat <&3; wait; exit 0"
-    with Held(way, ["bash", "-c", script]) as g:
+    with t.Held(way, ["bash", "-c", script]) as g:
         time.sleep(0.3)
         procs = t.check_inside(g.proc.pid, way.lo, way.hi, least=5)
         for pid in procs:
-            report = json.loads(t.expect(verb(way, "maps", str(pid), "--json"), 0).out)
+            report = json.loads(t.expect(t.verb(way, "maps", str(pid), "--json"), 0).out)
             compare(pid, way.lo, way.hi, report)
         # A supervisor of another run may just be ending: then ps names it and exits with 1.
-        ps = json.loads(t.expect(verb(way, "ps", "--json"), (0, 1)).out)
+        ps = json.loads(t.expect(t.verb(way, "ps", "--json"), (0, 1)).out)
         text = json.dumps(ps)
         for pid in procs:
             t.require(re.search(r'"pid": %d\b' % pid, text), "ps does not know %d: %s" % (pid, text))
-        got = t.expect(verb(way, "ps"), (0, 1))
+        got = t.expect(t.verb(way, "ps"), (0, 1))
         for pid in procs:
             t.expect(got, 0, r"\b%d\b" % pid)
 
@@ -177,8 +148,8 @@ def maps_of_a_tree(way):
 def maps_fence(way):
     """in fence mode ps knows the program, and maps shows what the kernel has"""
     with mapper(way) as g:
-        t.expect(verb(way, "ps"), (0, 1), r"\b%d\b" % g.pid)
-        got = verb(way, "maps", str(g.pid), "--json")
+        t.expect(t.verb(way, "ps"), (0, 1), r"\b%d\b" % g.pid)
+        got = t.verb(way, "maps", str(g.pid), "--json")
         if got.status == 0:
             report = json.loads(got.out)
             t.require(report["mode"] == "fence", "mode %r" % report["mode"])
@@ -193,7 +164,7 @@ def maps_wrong():
     w = MINE[0]
     for words in (["maps", str(os.getpid())], ["maps", "1"], ["maps", "4194304"], ["maps", "x"], ["maps", "-5"],
                   ["maps"], ["maps", "0"], ["maps", "--nonsense", "1"]):
-        got = verb(w, *words)
+        got = t.verb(w, *words)
         t.require(got.status > 0 and not got.out and got.err.startswith("vmsup"), "for %r\n%s" % (words, got))
 
 
@@ -206,14 +177,14 @@ def maps_privacy():
     with mapper(mine) as g:
         os.chmod(os.path.join(t.place.top, "root"), 0o755)
         os.chmod(os.path.join(t.place.top, "root", "run"), 0o755)
-        got = verb(mine, "maps", str(g.pid), user="ordinary")
+        got = t.verb(mine, "maps", str(g.pid), user="ordinary")
         t.require(got.status > 0 and not got.out and got.err.startswith("vmsup"), "another user was told\n%s" % got)
-        got = verb(mine, "ps", user="ordinary")
+        got = t.verb(mine, "ps", user="ordinary")
         t.require(not re.search(r"\b%d\b" % g.pid, got.out), "another user was told by ps\n%s" % got)
     # Not in a folder of the user's own choice: nobody could know where to ask.
     env = {"XDG_RUNTIME_DIR": ""}
     with mapper(theirs, env=env) as g:
-        report = json.loads(t.expect(verb(theirs, "maps", str(g.pid), "--json", user="root", env=env), 0).out)
+        report = json.loads(t.expect(t.verb(theirs, "maps", str(g.pid), "--json", user="root", env=env), 0).out)
         compare(g.pid, theirs.lo, theirs.hi, report)
 
 

@@ -586,6 +586,35 @@ def run_vmsup(words, user=None, env=None, seconds=30, fresh=True, **kw):
     return finish(proc, seconds)
 
 
+def verb(way, *words, user=None, env=None):
+    """Run a verb beside a program that runs; the Result."""
+    user = user or way.user
+    argv = as_user(user, [place.vmsup()] + list(words))
+    proc = Proc(argv, place.top, place.env(way.user, env))
+    status = proc.wait(30)
+    return proc.result(status)
+
+
+class Held:
+    """A guest that waits until the end of the with block."""
+
+    def __init__(self, way, argv, files=None, **kw):
+        self.r, self.w = os.pipe()
+        self.proc = start(way, argv, files, stdin=self.r, **kw)
+        os.close(self.r)
+
+    def __enter__(self):
+        self.pid = int(self.proc.wait_text(r"^ready ?(\d*)$").group(1) or 0)
+        if not self.pid:
+            self.pid = max(inside_processes(self.proc.pid))
+        return self
+
+    def __exit__(self, kind, *_):
+        os.close(self.w)
+        if kind is None:
+            self.got = expect(finish(self.proc), 0)
+
+
 # ---- what must hold -----------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@
 
 #define AREA ((vms_addr_t)0x210000000000)
 
+static const struct vms_usage no_growth;
 static struct vms_tasks tasks;
 static struct vms_machine machine;
 static unsigned int nr_new, nr_gone;
@@ -247,21 +248,21 @@ START_TEST(a_thread_dropped_in_mid_call_makes_its_mm_stale)
 	struct vms_thread *thread = get(getpid());
 	struct vms_mm *mm;
 
-	vms_thread_fly(thread, &plan);
+	vms_thread_fly(thread, &plan, &no_growth);
 	ck_assert_msg(!thread->is_in_flight, "a call flies without an mm");
 	ck_assert_int_eq(vms_tasks_load_mm(&tasks, thread->process), 0);
 	mm = thread->process->mm;
-	vms_thread_fly(thread, &plan);
+	vms_thread_fly(thread, &plan, &no_growth);
 	ck_assert(thread->is_in_flight && mm->in_flight == thread);
 	ck_assert_uint_eq(thread->plan.range.start, AREA);
 	/* Once more replaces the plan, and is in the list once. */
 	plan.range.start = AREA - 4096;
-	vms_thread_fly(thread, &plan);
+	vms_thread_fly(thread, &plan, &no_growth);
 	ck_assert_uint_eq(thread->plan.range.start, AREA - 4096);
 	vms_thread_land(thread);
 	ck_assert(!thread->is_in_flight && !mm->in_flight && !mm->stale);
 	vms_thread_land(thread);
-	vms_thread_fly(thread, &plan);
+	vms_thread_fly(thread, &plan, &no_growth);
 	vms_tasks_drop_thread(&tasks, thread);
 	ck_assert(mm->stale && !mm->in_flight);
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmsup/core/limit.h"
 #include "vmsup/core/range.h"
 
 enum vms_mode {
@@ -39,6 +40,9 @@ struct vms_run_options {
 	bool trace;
 	const char *trace_file; /* NULL: stderr */
 	bool signal_guard; /* default true */
+	struct vms_limits limits; /* of each process */
+	struct vms_limits tree_limits; /* of all together: commit, va, maps */
+	int on_limit_signal; /* sent when a limit refuses a call; 0: none */
 	char **argv; /* program and its arguments, NULL-terminated; at least one */
 };
 

@@ -32,6 +32,8 @@ struct vms_plan {
 	int error; /* VMS_REFUSE: a positive errno */
 	uint64_t value; /* VMS_REPLY */
 	uint64_t args[6]; /* VMS_REMOTE: arguments of the call to run instead (same number) */
+	uint8_t limit; /* enum vms_limit: the one for which it is refused; 0: none */
+	bool tree_limit; /* that one is the tree's, not the process's */
 
 	enum vms_effect effect;
 	bool chosen; /* the address was chosen, not named by the child */

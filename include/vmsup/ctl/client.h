@@ -12,17 +12,18 @@
 #include <jansson.h>
 
 #include "vmsup/base/err.h"
+#include "vmsup/wire/msg.h"
 
 #define VMS_CTL_TIMEOUT_MS 2000
 
 /**
- * The map of process @pid (a thread stands for its process), from the supervisor that has it: asked
+ * Ask about the process @ask->pid (a thread stands for its process) the supervisor that has it: asked
  * are the supervisors of its user and ours; root asks everybody's.
- * 0 with a new reference to what vms_report_maps describes. With a sentence: -ESRCH when there is
+ * 0 with a new reference to what vms_report_maps or vms_report_limit describes. With a sentence: -ESRCH when there is
  * no such process or no supervisor has it, -ETIMEDOUT when one that may have it gave no answer, or
  * another errno.
  */
-VMS_MUST_CHECK int vms_ctl_maps(pid_t pid, json_t **ret_maps, struct vms_err *err);
+VMS_MUST_CHECK int vms_ctl_process(const struct vms_ask *ask, json_t **ret_result, struct vms_err *err);
 
 /**
  * All supervisors of this user, or of everybody for root, and their processes:

@@ -16,7 +16,7 @@ void vms_show_error(const char *text);
 
 /**
  * Print what vms_report_maps describes: lines "name: value" (range, mode, brk_base, brk,
- * brk_frontier, va, commit, reserved, mappings; sizes in bytes), then a line a mapping:
+ * brk_frontier, va, commit, reserved, mappings; sizes in bytes; limits where there are any), then a line a mapping:
  *   start-end prot shared|private kind flags file
  * with addresses as in /proc/PID/maps, hexadecimal without 0x; flags joined by commas, "-" when
  * none.
@@ -26,6 +26,9 @@ void vms_show_maps(FILE *out, const json_t *maps);
 /** Print what vms_ctl_ps describes as a table, one line a process. Silent supervisors are left out.
  */
 void vms_show_ps(FILE *out, const json_t *ps);
+
+/** Print what vms_report_limit describes as a table, one line a limit. */
+void vms_show_limits(FILE *out, const json_t *limits);
 
 /** Print @json in ASCII with a newline. 0 or -EIO. */
 int vms_show_json(FILE *out, const json_t *json);

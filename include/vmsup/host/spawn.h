@@ -4,10 +4,9 @@
 #ifndef VMSUP_HOST_SPAWN_H
 #define VMSUP_HOST_SPAWN_H
 
+#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
-
-#include <linux/filter.h>
 
 #include "vmsup/base/err.h"
 
@@ -17,6 +16,7 @@ struct vms_spawn_req {
 	int (*load)(const void *arg);
 	const void *load_arg;
 	const struct rlimit *address_space; /* RLIMIT_AS for the child; NULL: as it is */
+	uint64_t max_stack; /* bytes: RLIMIT_STACK, soft and hard, is made no more than this */
 };
 
 struct vms_spawn {

@@ -4,6 +4,7 @@
 #ifndef VMSUP_SUP_REPORT_H
 #define VMSUP_SUP_REPORT_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include <jansson.h>
@@ -11,6 +12,7 @@
 #include "vmsup/base/err.h"
 
 struct vms_sup;
+struct vms_ask;
 
 /**
  * The supervisor's tree of the process @pid:
@@ -19,6 +21,7 @@ struct vms_sup;
  *    "mode": "supervise"|"fence",
  *    "brk_base": "0x...", "brk": "0x...", "brk_frontier": "0x...",
  *    "va": bytes, "commit": bytes, "reserved": bytes, "mappings": N,
+ *    "limits": {"commit": bytes, ...}, "tree_limits": {...}     (those that are set)
  *    "maps": [{"start": "0x...", "end": "0x...", "prot": "rw-", "shared": false, "kind": "heap",
  *              "flags": ["noreserve", ...], "file": "/path" or null, "offset": bytes}, ...]}
  * Returns 0 with a new reference; -ESRCH when @pid is not in this tree; another negative errno with a sentence.
@@ -27,9 +30,22 @@ VMS_MUST_CHECK int vms_report_maps(struct vms_sup *sup, pid_t pid, json_t **ret,
 
 /**
  *   {"supervisor": N, "uid": N, "range": ... as above, "mode": "...", "command": ["prog", "arg"...],
- *    "processes": [{"pid": N, "ppid": N, "command": "comm", "threads": N, "mappings": N or null, "va": bytes or null}, ...]}
- * mappings and va are null for a process whose tree has not been needed yet.
+ *    "processes": [{"pid": N, "ppid": N, "command": "comm", "threads": N, "mappings": N or null, "va": bytes or null,
+ *                   "commit": bytes or null, "limits": {"commit": bytes, ...}}, ...],
+ *    "tree": {"va": bytes, "commit": bytes, "maps": N}, "tree_limits": {...}}
+ * mappings, va and commit are null for a process whose tree has not been needed yet; "tree" counts those that have one.
  */
 VMS_MUST_CHECK int vms_report_ps(struct vms_sup *sup, json_t **ret);
+
+/** True when @ask, a VMS_ASK_LIMIT, is more than a question. */
+bool vms_report_changes(const struct vms_ask *ask);
+/**
+ * Change the limits of a process and of the tree as @ask says, then tell what they are:
+ *   {"pid": N, "used": {"va": bytes, "commit": bytes, "maps": N, "heap": bytes}, "limits": {...},
+ *    "tree": {...}, "tree_limits": {...}}
+ * 0 with a new reference; -ESRCH when the process is not in this tree; another negative errno with a sentence, and then
+ * nothing has changed.
+ */
+VMS_MUST_CHECK int vms_report_limit(struct vms_sup *sup, const struct vms_ask *ask, json_t **ret, struct vms_err *err);
 
 #endif

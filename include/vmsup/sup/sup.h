@@ -28,6 +28,7 @@ struct vms_stats {
 	unsigned long long continued, remote, refused, replied, held, stale;
 	unsigned long long mispredicted, retried, audits, divergences;
 	unsigned long long execs, signal_repairs;
+	unsigned long long limited[VMS_NR_LIMITS], tree_limited[VMS_NR_LIMITS]; /* refused for a limit */
 };
 
 /** What a seized task is stopped for. */
@@ -48,6 +49,7 @@ struct vms_tracee {
 	struct vms_req req;
 	struct vms_facts facts;
 	struct vms_plan plan;
+	struct vms_usage growth; /* of the plan */
 	unsigned int tries;
 	long long began; /* ns */
 	bool is_pinned; /* sup->pin is for this one */
@@ -92,7 +94,7 @@ struct vms_sup {
 	long long retried_since; /* ns; since when the call being stepped is held, 0: it is not */
 
 	struct vms_stats stats;
-	struct vms_log_budget exec_log, guard_log, audit_log, task_log;
+	struct vms_log_budget exec_log, guard_log, audit_log, task_log, limit_log;
 	FILE *trace; /* owned unless it is stderr */
 	FILE *stats_file; /* owned unless it is stderr */
 };
@@ -148,7 +150,7 @@ bool vms_exec_defers(struct vms_sup *sup, const struct vms_thread *thread, const
 /* remote.c */
 void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
 		     const struct vms_req *req, const struct vms_facts *facts, const struct vms_plan *plan,
-		     long long began);
+		     const struct vms_usage *growth, long long began);
 void vms_remote_event(struct vms_sup *sup, struct vms_tracee *tracee, int status);
 
 /* exec.c */
@@ -171,7 +173,18 @@ void vms_guard_event(struct vms_sup *sup, struct vms_tracee *tracee, int status)
 /** A task that the kernel has seized for us, as the child of a guarded one. */
 void vms_guard_adopt(struct vms_sup *sup, pid_t tid, int status);
 
-/* limit.c */
+/* budget.c: --max-*, --tree-max-* */
+/**
+ * Ask the limits about @plan. True: it stands, and may add *@ret_growth. False: a limit would be passed; @plan refuses the call now, and
+ * what --on-limit says is done.
+ */
+bool vms_budget_allows(struct vms_sup *sup, struct vms_thread *thread, const struct vms_req *req, const struct vms_facts *facts,
+		       struct vms_plan *plan, struct vms_usage *ret_growth);
+/** Give @process, and what it starts from now on, other limits. 0, or a negative errno with a sentence. */
+VMS_MUST_CHECK int vms_budget_set(struct vms_sup *sup, struct vms_process *process, const struct vms_limits *limits,
+				  struct vms_err *err);
+
+/* limit.c: RLIMIT_AS */
 void vms_limit_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
 		    const struct vms_req *req, long long began);
 

@@ -14,6 +14,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "vmsup/core/limit.h"
 #include "vmsup/core/plan.h"
 #include "vmsup/core/space.h"
 #include "vmsup/host/maps.h"
@@ -26,6 +27,8 @@ struct vms_mm {
 	struct vms_maps maps; /* the kernel's list, kept open */
 	struct vms_thread *in_flight; /* threads whose last call is not settled; linked by flight_next */
 	unsigned long long created; /* running number */
+	struct vms_usage counted; /* what the tree's total holds of this one */
+	struct vms_usage in_flight_growth; /* what its calls in flight may add */
 	bool stale; /* the tree must be re-read before it is used */
 };
 
@@ -37,6 +40,8 @@ struct vms_process {
 	struct vms_thread *threads; /* linked by sibling_next */
 	bool guarded; /* its threads are seized by the signal guard */
 	bool guard_refused; /* somebody else traces it */
+	struct vms_limits limits; /* inherited over fork and exec */
+	uint32_t limits_told; /* bits of enum vms_limit: passing it has been logged */
 	pid_t exec_tid; /* the thread whose execve is under way; 0: none */
 	void *watch; /* of the pidfd; the supervisor's */
 	struct vms_tasks *owner;
@@ -47,6 +52,7 @@ struct vms_thread {
 	pid_t tid;
 	struct vms_process *process; /* borrowed */
 	struct vms_plan plan; /* valid while is_in_flight */
+	struct vms_usage growth; /* the most that it adds; valid while is_in_flight */
 	bool is_in_flight;
 	struct vms_thread *flight_prev, *flight_next;
 	struct vms_thread *sibling_prev, *sibling_next;
@@ -63,6 +69,11 @@ struct vms_tasks {
 	struct vms_range range, user;
 	bool confined, remote_only;
 	struct vms_place_rules rules;
+	struct vms_limits limits; /* of a process whose parent has no record */
+	struct vms_limits tree_limits; /* of all together */
+	bool has_own_limits; /* some process has other limits than these */
+	struct vms_usage total; /* of all address spaces that have a record */
+	struct vms_usage in_flight_growth; /* of all */
 	vms_addr_t ceiling; /* of a confined space; 0: unknown */
 	void (*on_process_new)(struct vms_process *process, void *arg); /* may be NULL */
 	void (*on_process_gone)(struct vms_process *process, void *arg); /* may be NULL */
@@ -101,8 +112,10 @@ void vms_mm_unref(struct vms_tasks *tasks, struct vms_mm *mm);
  */
 VMS_MUST_CHECK int vms_tasks_exec(struct vms_tasks *tasks, struct vms_process *process, struct vms_mm *mm);
 
-/** Mark the thread's plan in flight, or settled. */
-void vms_thread_fly(struct vms_thread *thread, const struct vms_plan *plan);
+/** The tree of @mm has changed: bring the total up to date. */
+void vms_mm_count(struct vms_tasks *tasks, struct vms_mm *mm);
+/** Mark the thread's plan, which may add @growth, in flight, or settled. */
+void vms_thread_fly(struct vms_thread *thread, const struct vms_plan *plan, const struct vms_usage *growth);
 void vms_thread_land(struct vms_thread *thread);
 
 #endif

@@ -2,6 +2,7 @@
  * Messages of the control socket, one JSON object a line. Pure: no sockets here.
  *
  *   request  {"verb": "maps", "pid": N}    {"verb": "ps"}
+ *            {"verb": "limit", "pid": N, "max": {"commit": BYTES, "va": null, ...}, "tree_max": {...}}
  *   reply    {"ok": true, "result": ...}   {"ok": false, "error": "a sentence", "code": "ESRCH"}
  *
  * Members that are not known are ignored, so that a newer client may ask an older supervisor.
@@ -15,16 +16,25 @@
 #include <jansson.h>
 
 #include "vmsup/base/err.h"
+#include "vmsup/core/limit.h"
 
 enum vms_ask_kind {
 	VMS_ASK_MAPS,
 	VMS_ASK_PS,
+	VMS_ASK_LIMIT,
+};
+
+/** Limits that are to be changed; the others stay. */
+struct vms_ask_limits {
+	bool set[VMS_NR_LIMITS];
+	struct vms_limits to; /* where set; VMS_UNLIMITED is null on the wire */
 };
 
 /** One request. */
 struct vms_ask {
 	enum vms_ask_kind kind;
-	pid_t pid; /* with VMS_ASK_MAPS */
+	pid_t pid; /* with VMS_ASK_MAPS and VMS_ASK_LIMIT */
+	struct vms_ask_limits max, tree_max; /* with VMS_ASK_LIMIT */
 };
 
 /**
@@ -54,6 +64,9 @@ VMS_MUST_CHECK int vms_reply_format_error(int code, const char *sentence, char *
  */
 VMS_MUST_CHECK int vms_reply_parse(const char *line, size_t len, json_t **ret_result,
 				   struct vms_err *err);
+
+/** {"commit": BYTES, ...} (new reference), without those for which there is no limit; NULL without memory. */
+json_t *vms_msg_limits(const struct vms_limits *limits);
 
 /**
  * A JSON string (new reference) from any bytes, NULL without memory. Names of files and programs
