@@ -47,13 +47,14 @@ static bool is_notified(unsigned int when, const struct one_call *call)
 	bool notified = false;
 	int status;
 
-	for (;;) {
+	/* Before Linux 6.11 the listener hangs up only when the victim has been waited for. */
+	for (int waited = 0; !spy_has_news(spy.pid, 0); waited++) {
 		struct pollfd p = { .fd = spy.listener.fd, .events = POLLIN };
 		struct vms_trap trap;
 
-		ck_assert_int_eq(poll(&p, 1, 10000), 1);
-		if (!(p.revents & POLLIN))
-			break;
+		ck_assert_int_lt(waited, 10000);
+		if (poll(&p, 1, 1) != 1 || !(p.revents & POLLIN))
+			continue;
 		if (vms_listener_receive(&spy.listener, &trap) < 0)
 			continue;
 		if (trap.nr == call->nr) {
@@ -156,10 +157,11 @@ static const struct {
 	{ SYS_mremap, { 0x10001, 4096, 8192 }, EINVAL, 64, 5, 0 },
 	{ SYS_prctl, { PR_SET_MM, PR_SET_MM_MAP, 0, 1, 0 }, EINVAL, 64, 5, 0 },
 	{ SYS_shmat, { 0x7fffffff, 0, 0 }, EINVAL, 64, 5, 0 },
-	{ 462, { 0x10001, 4096, 0 }, EINVAL, 64, 5, 0 },
 	{ SYS_mmap, { 0, 4096, PROT_NONE, ANON, (uint32_t)-1, 0 }, 0, 32, 4, 32 },
 	{ SYS_mmap, { 0, 4096, PROT_NONE, ANON, (uint32_t)-1, 0 }, 0, 52, 5, 12 },
 	{ SYS_mmap, { 0, 4096, PROT_READ, MAP_PRIVATE, 12345, 0 }, EBADF, 32, 4, 32 },
+	/* Only with mseal (Linux 6.10): without it the kernel's own answer is that of a notified call. */
+	{ 462, { 0x10001, 4096, 0 }, EINVAL, 64, 5, 0 },
 };
 
 START_TEST(a_call_with_the_cookie_passes_and_one_wrong_bit_is_notified)
@@ -167,6 +169,8 @@ START_TEST(a_call_with_the_cookie_passes_and_one_wrong_bit_is_notified)
 	struct vms_cookie cookie;
 	uint64_t args[6];
 
+	if (injected[_i].nr == 462 && syscall(462, 0, 0, 0) < 0)
+		return;
 	ck_assert_int_eq(vms_cookie_draw(&cookie), 0);
 	memcpy(args, injected[_i].args, sizeof(args));
 	vms_cookie_mark(&cookie, (int)injected[_i].nr, args);
