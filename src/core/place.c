@@ -12,6 +12,8 @@
 #define LOW2G_END ((vms_addr_t)2 << 30)
 #define KERNEL_LOW_START ((vms_addr_t)1 << 30)
 #define FOUR_G ((vms_addr_t)4 << 30)
+/* arch/x86/include/asm/page_64_types.h DEFAULT_MAP_WINDOW */
+#define WINDOW_END (((vms_addr_t)1 << 47) - VMS_PAGE_SIZE)
 
 static vms_addr_t min_addr(vms_addr_t a, vms_addr_t b)
 {
@@ -51,7 +53,7 @@ static int top_down(const struct vms_space *space, const struct vms_place_req *r
 {
 	vms_addr_t low = max_addr(space->range.start, space->rules.mmap_min_addr);
 
-	if (req->above4g)
+	if (req->above4g && space->rules.above4g)
 		low = max_addr(low, FOUR_G);
 	high = min_addr(high, space->range.end);
 	if (low >= high)
@@ -89,7 +91,7 @@ static int huge_aligned(const struct vms_space *space, const struct vms_place_re
 	if (r < 0)
 		return r;
 	sub = (req->offset - found) & (VMS_HUGE_SIZE - 1);
-	*ret_addr = sub ? found + sub : found + VMS_HUGE_SIZE;
+	*ret_addr = sub || !space->rules.thp_to_top ? found + sub : found + VMS_HUGE_SIZE;
 	return 0;
 }
 
@@ -160,6 +162,9 @@ int vms_place_kernel(const struct vms_space *space, const struct vms_place_req *
 		return 0;
 	}
 	r = kernel_search(space, req, space->ceiling ? space->ceiling : space->range.end, ret_addr);
+	/* With 57-bit addresses a hint above 47 bits makes the search begin above them; in a range the fence is there. */
+	if (!space->confined && req->hint > WINDOW_END && space->user.end > WINDOW_END)
+		*ret_certain = false;
 	if (!space->ceiling || (r == 0 && near_growing(space, *ret_addr + req->length)))
 		*ret_certain = false;
 	if (r == -ENOMEM && !space->confined) {

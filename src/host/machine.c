@@ -1,6 +1,7 @@
 /* What this machine's kernel does; see the header. */
 #include "vmsup/host/machine.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,9 @@
 
 #ifndef SYS_mseal
 #define SYS_mseal 462
+#endif
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
 #endif
 
 #define USER_END_47 ((vms_addr_t)0x7ffffffff000)
@@ -95,6 +99,29 @@ static vms_addr_t hint_min(vms_addr_t otherwise)
 	return at < ((vms_addr_t)1 << 20) ? at : otherwise;
 }
 
+/* Two equal mappings in a row, aligned both: with or without the slack between them. */
+static bool takes_top_of_slack(void)
+{
+	const size_t size = (size_t)(2 * VMS_HUGE_SIZE);
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	void *upper = mmap(NULL, size, PROT_NONE, flags, -1, 0);
+	void *lower = mmap(NULL, size, PROT_NONE, flags, -1, 0);
+	bool top = upper != MAP_FAILED && lower != MAP_FAILED &&
+		   (uintptr_t)upper - (uintptr_t)lower != size + (size_t)VMS_HUGE_SIZE;
+
+	if (upper != MAP_FAILED)
+		munmap(upper, size);
+	if (lower != MAP_FAILED)
+		munmap(lower, size);
+	return top;
+}
+
+/* MAP_ABOVE4G cannot be tried, as long as there is room above; fchmodat2 came with the same release. */
+static bool is_6_6(void)
+{
+	return syscall(SYS_fchmodat2, -1, NULL, 0, 0) < 0 && errno != ENOSYS;
+}
+
 void vms_machine_learn(struct vms_machine *ret_machine)
 {
 	struct vms_machine m = { 0 };
@@ -105,6 +132,8 @@ void vms_machine_learn(struct vms_machine *ret_machine)
 	m.rules.guard = guard_gap();
 	m.rules.thp_anon_any = is_huge_aligned((size_t)(2 * VMS_HUGE_SIZE + VMS_PAGE_SIZE));
 	m.rules.thp_anon_multiple = m.rules.thp_anon_any || is_huge_aligned((size_t)(2 * VMS_HUGE_SIZE));
+	m.rules.thp_to_top = m.rules.thp_anon_multiple && takes_top_of_slack();
+	m.rules.above4g = is_6_6();
 	m.maps_page_zero = personality(0xffffffff) & MMAP_PAGE_ZERO;
 	m.legacy_layout = read_number("/proc/sys/vm/legacy_va_layout", 0) != 0 ||
 			  (personality(0xffffffff) & ADDR_COMPAT_LAYOUT);

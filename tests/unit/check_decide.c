@@ -41,7 +41,8 @@ static void add(vms_addr_t start, vms_addr_t end, uint8_t prot, uint32_t flags, 
 static void setup(void)
 {
 	const struct vms_range range = { LO, HI }, user = { 0, USER_END };
-	const struct vms_place_rules rules = { .mmap_min_addr = 0x10000, .hint_min = 0x10000, .guard = PAGES(256), .thp_anon_multiple = true };
+	const struct vms_place_rules rules = { .mmap_min_addr = 0x10000, .hint_min = 0x10000, .guard = PAGES(256), .thp_anon_multiple = true,
+					       .thp_to_top = true, .above4g = true };
 
 	vms_space_init(&space, &range, &user, &rules);
 	space.confined = true;

@@ -15,7 +15,8 @@ static struct vms_space space;
 static void setup(void)
 {
 	const struct vms_range range = { LO, HI }, user = { 0, 0x7ffffffff000 };
-	const struct vms_place_rules rules = { .mmap_min_addr = 0x10000, .hint_min = 0x10000, .guard = MIB, .thp_anon_multiple = true };
+	const struct vms_place_rules rules = { .mmap_min_addr = 0x10000, .hint_min = 0x10000, .guard = MIB, .thp_anon_multiple = true,
+					       .thp_to_top = true, .above4g = true };
 
 	vms_space_init(&space, &range, &user, &rules);
 	space.confined = true;
@@ -123,6 +124,17 @@ START_TEST(multiples_of_2_mib_are_aligned_when_there_is_room_for_it)
 }
 END_TEST
 
+START_TEST(a_place_that_is_aligned_as_found_is_at_the_end_of_the_slack_that_the_kernel_takes)
+{
+	add(0x7fc00000, HI, 0);
+	ck_assert_uint_eq(kernel(&(struct vms_place_req){ .length = 2 * MIB }, true), 0x7fa00000);
+	space.rules.thp_to_top = false;
+	ck_assert_uint_eq(kernel(&(struct vms_place_req){ .length = 2 * MIB }, true), 0x7f800000);
+	add(0x7fbff000, 0x7fc00000, 0);
+	ck_assert_uint_eq(kernel(&(struct vms_place_req){ .length = 2 * MIB }, true), 0x7f800000);
+}
+END_TEST
+
 START_TEST(a_file_is_aligned_by_its_offset_where_its_file_system_does_so)
 {
 	struct vms_place_req req = { .length = 4 * MIB, .has_file = true, .thp_file = true, .offset = PAGES(5) };
@@ -145,6 +157,22 @@ START_TEST(above4g_keeps_out_of_the_first_4_gib)
 	ck_assert_int_eq(vms_place_kernel(&space, &(struct vms_place_req){ .length = PAGES(1), .above4g = true }, &addr,
 					  &certain),
 			 -ENOMEM);
+	/* Before Linux 6.6 the flag means nothing. */
+	space.rules.above4g = false;
+	ck_assert_uint_eq(kernel(&(struct vms_place_req){ .length = PAGES(1), .above4g = true }, true), HI - PAGES(1));
+}
+END_TEST
+
+START_TEST(with_57_bit_addresses_a_high_hint_is_certain_in_a_fence_only)
+{
+	const struct vms_place_req req = { .length = PAGES(1), .hint = 0x7ffffffff001 };
+
+	space.user.end = (vms_addr_t)1 << 56;
+	kernel(&req, true);
+	space.confined = false;
+	kernel(&req, false);
+	space.user.end = 0x7ffffffff000;
+	kernel(&req, true);
 }
 END_TEST
 
@@ -231,8 +259,10 @@ int main(void)
 	tcase_add_test(tc, a_hint_below_mmap_min_addr_is_raised_to_it);
 	tcase_add_test(tc, a_hint_within_the_first_page_is_none);
 	tcase_add_test(tc, multiples_of_2_mib_are_aligned_when_there_is_room_for_it);
+	tcase_add_test(tc, a_place_that_is_aligned_as_found_is_at_the_end_of_the_slack_that_the_kernel_takes);
 	tcase_add_test(tc, a_file_is_aligned_by_its_offset_where_its_file_system_does_so);
 	tcase_add_test(tc, above4g_keeps_out_of_the_first_4_gib);
+	tcase_add_test(tc, with_57_bit_addresses_a_high_hint_is_certain_in_a_fence_only);
 	tcase_add_test(tc, no_gap_is_enomem);
 	tcase_add_test(tc, what_is_not_known_is_not_certain);
 	tcase_add_test(tc, the_kernel_is_not_certain_of_low2g_where_its_window_begins_at_random);

@@ -15,6 +15,8 @@ struct vms_place_rules {
 	vms_addr_t guard; /* stack_guard_gap, bytes */
 	bool thp_anon_multiple; /* anonymous lengths that are multiples of 2 MiB are aligned (6.7 on) */
 	bool thp_anon_any; /* all anonymous lengths of 2 MiB and more are (6.7 to 6.12) */
+	bool thp_to_top; /* of the slack for an alignment the upper end is taken, not the lower (6.8 on) */
+	bool above4g; /* MAP_ABOVE4G is known (6.6 on) */
 };
 
 struct vms_space {
