@@ -4,6 +4,7 @@
 #include <asm/unistd.h>
 #include <linux/prctl.h>
 #include <linux/resource.h>
+#include <linux/seccomp.h>
 #include <sys/mman.h>
 
 #ifndef __NR_map_shadow_stack
@@ -47,10 +48,12 @@ static const struct vms_call_info calls[VMS_NR_CALLS] = {
 	CALL(SETRLIMIT, setrlimit, 2, ANY_TIME, NONE, EQ(0, RLIMIT_AS)),
 	CALL(GETRLIMIT, getrlimit, 2, ANY_TIME, NONE, EQ(0, RLIMIT_AS)),
 	CALL(PRLIMIT64, prlimit64, 4, ANY_TIME, NONE, EQ(1, RLIMIT_AS)),
-	CALL(PRCTL, prctl, 5, ANY_TIME, R9, EQ(0, PR_SET_MM)),
+	CALL(PRCTL, prctl, 5, ANY_TIME, R9, EQ(0, PR_SET_MM), EQ(0, PR_SET_SECCOMP)),
 	CALL(ARCH_PRCTL, arch_prctl, 2, ANY_TIME, NONE, EQ(0, ARCH_MAP_VDSO_X32),
 	     EQ(0, ARCH_MAP_VDSO_32), EQ(0, ARCH_MAP_VDSO_64)),
 	CALL(PERSONALITY, personality, 1, ANY_TIME, NONE, ALWAYS),
+	/* A filter of the program's own sees what is injected, and can answer it. */
+	CALL(SECCOMP, seccomp, 3, ANY_TIME, NONE, EQ(0, SECCOMP_SET_MODE_FILTER)),
 	CALL(RT_SIGACTION, rt_sigaction, 4, VMS_TRAP_GUARD, NONE, NE(1, 0)),
 	CALL(EXIT, exit, 1, VMS_TRAP_SUPERVISE, NONE, ALWAYS),
 	CALL(EXIT_GROUP, exit_group, 1, VMS_TRAP_AUDIT, NONE, ALWAYS),

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include <linux/prctl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/shm.h>
@@ -503,6 +504,12 @@ static struct vms_plan decide_forbidden(const struct decision *d)
 	return vms_plan_refuse(EPERM);
 }
 
+/* Of prctl only PR_SET_MM and PR_SET_SECCOMP are trapped. */
+static struct vms_plan decide_prctl(const struct decision *d)
+{
+	return (uint32_t)d->req->args[0] == PR_SET_MM ? decide_forbidden(d) : vms_plan_pass();
+}
+
 static struct vms_plan decide_personality(const struct decision *d)
 {
 	uint64_t persona = d->req->personality.persona;
@@ -541,9 +548,10 @@ static decide_fn *const deciders[VMS_NR_CALLS] = {
 	[VMS_CALL_SETRLIMIT] = decide_pass,
 	[VMS_CALL_GETRLIMIT] = decide_pass,
 	[VMS_CALL_PRLIMIT64] = decide_pass,
-	[VMS_CALL_PRCTL] = decide_forbidden,
+	[VMS_CALL_PRCTL] = decide_prctl,
 	[VMS_CALL_ARCH_PRCTL] = decide_forbidden,
 	[VMS_CALL_PERSONALITY] = decide_personality,
+	[VMS_CALL_SECCOMP] = decide_pass,
 	[VMS_CALL_RT_SIGACTION] = decide_pass,
 	[VMS_CALL_EXIT] = decide_pass,
 	[VMS_CALL_EXIT_GROUP] = decide_pass,

@@ -300,10 +300,61 @@ static int unmap_scratch(struct vms_reloc *reloc)
 	return r < 0 ? fail(reloc, r, "unmapping the scratch page") : 0;
 }
 
+/* True when [start, end) is nothing but fence. */
+static bool is_fenced(const struct vms_reloc *reloc, const struct vms_vma_list *list, vms_addr_t start, vms_addr_t end)
+{
+	vms_addr_t at = start;
+
+	for (size_t i = 0; i < list->nr && at < end; i++) {
+		const struct vms_vma *vma = &list->items[i];
+
+		if (vma->range.end <= at)
+			continue;
+		if (vma->range.start > at || vma->prot || vma->ino ||
+		    (reloc->conf->seal && !(vma->flags & VMS_VMA_SEALED)))
+			return false;
+		at = vma->range.end;
+	}
+	return at >= end;
+}
+
+static bool is_unmapped(const struct vms_vma_list *list, const struct vms_range *range)
+{
+	for (size_t i = 0; i < list->nr; i++) {
+		if (vms_range_overlaps(&list->items[i].range, range))
+			return false;
+	}
+	return true;
+}
+
+/* Is the fence there, and is nothing of ours left? The injected calls have said so; here the kernel says it. */
+static int verify(struct vms_reloc *reloc)
+{
+	const struct vms_reloc_conf *conf = reloc->conf;
+	const struct vms_range scratch = { reloc->scratch, reloc->scratch + reloc->scratch_size };
+	const struct vms_range all = { 0, conf->user.end };
+	vms_addr_t low = conf->fence_page_zero ? 0 : vms_page_up(conf->mmap_min_addr);
+	struct vms_vma_list list = { 0 };
+	int r = vms_maps_read(&reloc->image.maps, &all, &list);
+
+	if (r == 0)
+		r = vms_maps_read_flags(reloc->pid, &list);
+	if (r == 0 && conf->fence &&
+	    (!is_fenced(reloc, &list, low, conf->range.start) ||
+	     !is_fenced(reloc, &list, conf->range.end, conf->user.end)))
+		r = -EPERM;
+	if (r == 0 && !is_unmapped(&list, &scratch))
+		r = -EPERM;
+	vms_vma_list_done(&list);
+	return r;
+}
+
 static int complete(struct vms_reloc *reloc)
 {
-	int r = 0;
+	int r = reloc->conf->verify ? verify(reloc) : 0;
 
+	if (r < 0)
+		return fail(reloc, r, "the fence is not what it should be, perhaps because of a seccomp filter of the program's own");
 	if (reloc->has_poked)
 		r = vms_tracee_poke(reloc->pid, reloc->syscall_ip, reloc->poked);
 	reloc->regs.rip = vms_reloc_moved(reloc, reloc->regs.rip);

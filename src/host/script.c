@@ -253,6 +253,11 @@ int vms_script_build(const struct vms_reloc *reloc, struct vms_script *ret_scrip
 	add_top_gap(&w);
 	add_fences(&w);
 	add(&w, VMS_BLOB_END, 0, 0, 0, 0, 0, 0, 0);
+	/* Headers may describe parts that overlap; what has no room must not be missing silently. */
+	if (w.nr == w.cap) {
+		vms_script_done(&script);
+		return -ENOEXEC;
+	}
 	*ret_script = script;
 	return 0;
 }

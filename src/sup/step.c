@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <sys/shm.h>
 
+#include <linux/prctl.h>
+
 #include "vmsup/host/file.h"
 #include "vmsup/sup/sup.h"
 
@@ -129,6 +131,22 @@ static void pass_step(struct vms_sup *sup, const struct vms_trap *trap, const st
 	vms_step_answer(sup, trap, req, &plan, began);
 }
 
+/* Calls that touch no mapping: decided without a record, which an undumpable process may not let us make. */
+static void image_step(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req, long long began)
+{
+	struct vms_space space = { .range = sup->range, .user = sup->machine.user, .confined = sup->tasks.confined };
+	const struct vms_facts facts = { 0 };
+	struct vms_plan plan;
+
+	if (vms_decide(&space, req, &facts, NULL, 0, 0, &plan) < 0)
+		plan = vms_plan_refuse(ENOMEM);
+	/* From now on what is injected may be answered by the program's own filter. */
+	if (req->call == VMS_CALL_SECCOMP ||
+	    (req->call == VMS_CALL_PRCTL && (uint32_t)req->args[0] == PR_SET_SECCOMP))
+		sup->reloc_conf.verify = true;
+	vms_step_answer(sup, trap, req, &plan, began);
+}
+
 static void exit_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
 		      const struct vms_req *req, long long began)
 {
@@ -179,6 +197,12 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 	case VMS_CALL_EXIT:
 	case VMS_CALL_EXIT_GROUP:
 		exit_step(sup, thread, trap, &req, began);
+		break;
+	case VMS_CALL_PRCTL:
+	case VMS_CALL_ARCH_PRCTL:
+	case VMS_CALL_PERSONALITY:
+	case VMS_CALL_SECCOMP:
+		image_step(sup, trap, &req, began);
 		break;
 	case VMS_CALL_SETRLIMIT:
 	case VMS_CALL_GETRLIMIT:

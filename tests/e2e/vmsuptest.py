@@ -27,6 +27,7 @@ import traceback
 
 VMSUP = os.path.abspath(os.environ.get("VMSUP", "./vmsup"))
 GUESTS = os.path.abspath(os.environ.get("VMSUP_GUESTS", "./tests/guests"))
+HOSTILE = os.path.join(os.path.dirname(GUESTS), "hostile")
 
 RANGES = {
     "low": (0x10000, 0x7FFF0000),
@@ -110,9 +111,9 @@ class Place:
         atexit.register(self.remove)
         if os.path.exists(VMSUP):
             shutil.copy2(VMSUP, os.path.join(self.bin, "vmsup"))
-        if os.path.isdir(GUESTS):
-            for name in os.listdir(GUESTS):
-                path = os.path.join(GUESTS, name)
+        for folder in (GUESTS, HOSTILE):
+            for name in os.listdir(folder) if os.path.isdir(folder) else ():
+                path = os.path.join(folder, name)
                 if os.access(path, os.X_OK) and os.path.isfile(path):
                     shutil.copy2(path, self.bin)
 

@@ -59,7 +59,7 @@ START_TEST(a_range_is_kept_in_both_modes)
 {
 	/* exec, limits and the image's bookkeeping matter to the fence alone as well. */
 	static const enum vms_call both[] = { VMS_CALL_EXECVE, VMS_CALL_EXECVEAT, VMS_CALL_SETRLIMIT, VMS_CALL_PRLIMIT64,
-					      VMS_CALL_PRCTL, VMS_CALL_ARCH_PRCTL, VMS_CALL_PERSONALITY };
+					      VMS_CALL_PRCTL, VMS_CALL_ARCH_PRCTL, VMS_CALL_PERSONALITY, VMS_CALL_SECCOMP };
 
 	for (size_t i = 0; i < sizeof(both) / sizeof(both[0]); i++)
 		ck_assert_uint_eq(vms_call_get(both[i])->when & (VMS_TRAP_FENCE | VMS_TRAP_SUPERVISE),

@@ -95,6 +95,10 @@ static const struct one_call calls[] = {
 	{ SYS_prlimit64, { 0, RLIMIT_STACK, 0, 0 }, false, false, false },
 	{ SYS_prctl, { PR_SET_MM, 0, 0, 0, 0 }, true, true, false },
 	{ SYS_prctl, { PR_GET_NAME, 0, 0, 0, 0 }, false, false, false },
+	{ SYS_prctl, { PR_SET_SECCOMP, 0, 0, 0, 0 }, true, true, false },
+	{ SYS_seccomp, { 1, 0, 0 }, true, true, false },
+	{ SYS_seccomp, { UINT64_C(0x100000001), 0, 0 }, true, true, false },
+	{ SYS_seccomp, { 2, 0, 0 }, false, false, false },
 	{ SYS_arch_prctl, { 0x2003, 0 }, true, true, false },
 	{ SYS_arch_prctl, { 0x1003, 0 }, false, false, false },
 	{ SYS_personality, { 0xffffffff }, true, true, false },
@@ -259,7 +263,8 @@ START_TEST(loading_sets_no_new_privs_and_gives_a_descriptor_that_exec_closes)
 	pid_t pid;
 
 	ck_assert_int_eq(vms_cookie_draw(&cookie), 0);
-	ck_assert_int_eq(vms_filter_build(VMS_TRAP_FENCE, &cookie, &filter, NULL), 0);
+	/* Nobody will answer: the second seccomp(2) must not be trapped. */
+	ck_assert_int_eq(vms_filter_build(VMS_TRAP_GUARD, &cookie, &filter, NULL), 0);
 	pid = fork();
 	if (pid == 0) {
 		int fd = vms_filter_load(&filter);

@@ -29,6 +29,7 @@ struct vms_reloc_conf {
 	bool seal; /* and seal it: mseal(2) is there */
 	bool fence_page_zero; /* also below mmap_min_addr, where the child may map there */
 	bool randomize;
+	bool verify; /* look at what the injected calls have really done: a filter of the program may have answered them */
 	struct vms_cookie cookie;
 };
 
