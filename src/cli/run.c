@@ -69,14 +69,14 @@ static const char run_help[] =
 	"  vmsup run --range 0x10000-0x7fff0000 -- cat /proc/self/maps\n";
 
 /* The supervisor process, from the fork to its end. What goes wrong in it, it tells the front. */
-static int supervise(const struct vms_run_options *options, int front_fd)
+static int supervise(const struct vms_run_options *options, const struct vms_rlimits *given, int front_fd)
 {
 	struct vms_ctl_server *server = NULL;
 	struct vms_err err = VMS_ERR_INIT;
 	struct vms_sup *sup = NULL;
 	int status;
 
-	if (vms_sup_new(options, front_fd, &sup) < 0)
+	if (vms_sup_new(options, given, front_fd, &sup) < 0)
 		return VMS_EXIT_VMSUP;
 	/* Without a control socket (/run is read-only, say) only maps and ps do not see it. */
 	if (vms_ctl_serve(sup, &server, &err) < 0)
@@ -91,11 +91,18 @@ static int supervise(const struct vms_run_options *options, int front_fd)
 static int start(const struct vms_run_options *options)
 {
 	vms_autofd ours = -1, theirs = -1;
+	struct vms_err err = VMS_ERR_INIT;
+	struct vms_rlimits given;
 	int pair[2];
 	pid_t pid;
 
 	if (vms_front_fill_stdio() < 0) {
 		vms_log("cannot open /dev/null in the place of a closed stdin, stdout or stderr");
+		return VMS_EXIT_VMSUP;
+	}
+	vms_rlimits_lift(&given);
+	if (vms_rlimits_check(&err) < 0) {
+		vms_log("%s", err.text);
 		return VMS_EXIT_VMSUP;
 	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
@@ -112,7 +119,7 @@ static int start(const struct vms_run_options *options)
 	}
 	if (pid == 0) {
 		vms_fd_close(&ours);
-		_exit(supervise(options, vms_fd_steal(&theirs)));
+		_exit(supervise(options, &given, vms_fd_steal(&theirs)));
 	}
 	vms_fd_close(&theirs);
 	return vms_front_run(vms_fd_steal(&ours), pid,

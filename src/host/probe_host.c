@@ -74,7 +74,12 @@ void vms_probe_procfs(struct vms_probe_result *r)
 	snprintf(us, sizeof(us), "%d", (int)getpid());
 	if (readlink("/proc/self", self, sizeof(self) - 1) > 0 && strcmp(self, us) == 0 &&
 	    access("/proc/self/maps", R_OK) == 0) {
-		vms_probe_say(r, VMS_PROBE_OK, "/proc shows this process");
+		if (access("/proc/self/mem", W_OK) == 0) {
+			vms_probe_say(r, VMS_PROBE_OK, "/proc shows this process");
+			return;
+		}
+		vms_probe_say(r, VMS_PROBE_MISSING, "/proc is mounted read-only");
+		vms_probe_advise(r, "mount it writable: programs are moved by /proc/PID/mem");
 		return;
 	}
 	vms_probe_say(r, VMS_PROBE_MISSING, "%s",

@@ -33,6 +33,24 @@ static int read_small(pid_t pid, const char *name, char *buf, size_t size)
 	return 0;
 }
 
+int vms_proc_check(struct vms_err *err)
+{
+	vms_autofd fd = -1;
+	char self[32] = "";
+
+	if (readlink("/proc/self", self, sizeof(self) - 1) < 0 || strtol(self, NULL, 10) != getpid())
+		return vms_err_set(err, -ENOENT,
+				   "/proc does not show this process, and vmsup needs it: mount -t proc proc /proc, in this pid "
+				   "namespace (unshare --mount-proc)");
+	fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return vms_err_set(err, -errno,
+				   "/proc/self/mem cannot be opened for writing (%s), and vmsup moves programs by it: mount /proc "
+				   "writable",
+				   strerror(errno));
+	return 0;
+}
+
 static const char *field(const char *text, const char *name)
 {
 	const char *at = strstr(text, name);

@@ -91,6 +91,8 @@ __attribute__((noreturn)) static void child(const struct vms_spawn_req *req, int
 	if (send_listener(sock, 0, listener) < 0)
 		_exit(125);
 	close(listener);
+	/* Not earlier: the listener takes a descriptor. Not trapped, as nobody serves yet. */
+	vms_rlimits_give(req->rlimits);
 	sigaction(SIGCHLD, sigchld, NULL);
 	execvp(req->argv[0], req->argv);
 	error = errno;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "vmsup/base/fd.h"
+#include "vmsup/host/rlimits.h"
 #include "vmsup/host/spawn.h"
 #include "vmsup/sup/sup.h"
 
@@ -248,7 +249,7 @@ void vms_main_report(struct vms_sup *sup)
 		return;
 	if (read(sup->report_fd, &error, sizeof(error)) == (ssize_t)sizeof(error)) {
 		snprintf(text, sizeof(text), "cannot run %s: %s", sup->options.argv[0],
-			 error == ENOENT ? "no such program; check the name and PATH" : strerror(error));
+			 error == ENOENT ? "no such program, or no such interpreter of it (#!): check the name and PATH" : strerror(error));
 		vms_front_tell(sup->front_fd, VMS_FRONT_FAILED,
 			       error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE, text);
 	} else if (!sup->moves_images && sup->options.mode == VMS_MODE_FENCE) {
@@ -313,34 +314,18 @@ static void close_inherited(const struct vms_sup *sup)
 	vms_fd_let_go(keep, sizeof(keep) / sizeof(keep[0]));
 }
 
-/*
- * The limits that were set for the program are not meant for its supervisor, which needs two descriptors for each process of the
- * tree. After the fork: the program keeps what it was given.
- */
-static void lift_limits(void)
-{
-	const __rlimit_resource_t resources[] = { RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_CPU };
-
-	for (size_t i = 0; i < sizeof(resources) / sizeof(resources[0]); i++) {
-		struct rlimit limit;
-
-		if (getrlimit(resources[i], &limit) < 0 || limit.rlim_cur >= limit.rlim_max)
-			continue;
-		limit.rlim_cur = limit.rlim_max;
-		vms_ignore(setrlimit(resources[i], &limit));
-	}
-}
-
 static int load_filter(const void *arg)
 {
 	return vms_filter_load(arg);
 }
 
-static int start_program(struct vms_sup *sup, struct vms_err *err)
+static int start_program(struct vms_sup *sup, const struct vms_rlimits *given, struct vms_err *err)
 {
 	struct vms_filter filter = { 0 };
 	struct rlimit limit;
-	struct vms_spawn_req req = { .argv = sup->options.argv, .load = load_filter, .load_arg = &filter };
+	struct vms_spawn_req req = {
+		.argv = sup->options.argv, .load = load_filter, .load_arg = &filter, .rlimits = given
+	};
 	struct vms_spawn spawn;
 	bool set_limit;
 	int r = check_limit(sup, &limit, &set_limit, err);
@@ -407,10 +392,12 @@ static int start_watching(struct vms_sup *sup)
 	return r < 0 ? r : vms_hold_start(sup);
 }
 
-static int start(struct vms_sup *sup, struct vms_err *err)
+static int start(struct vms_sup *sup, const struct vms_rlimits *given, struct vms_err *err)
 {
-	int r;
+	int r = vms_proc_check(err);
 
+	if (r < 0)
+		return r;
 	vms_machine_learn(&sup->machine);
 	r = check_range(sup, err);
 	if (r == 0)
@@ -425,11 +412,10 @@ static int start(struct vms_sup *sup, struct vms_err *err)
 	if (r < 0)
 		return vms_err_set(err, r, "no random numbers: %s", strerror(-r));
 	configure(sup);
-	r = start_program(sup, err);
+	r = start_program(sup, given, err);
 	if (r < 0)
 		return r;
 	close_inherited(sup);
-	lift_limits();
 	r = leave_terminal(sup);
 	if (r == 0)
 		r = start_watching(sup);
@@ -440,7 +426,8 @@ static int start(struct vms_sup *sup, struct vms_err *err)
 	return 0;
 }
 
-int vms_sup_new(const struct vms_run_options *options, int front_fd, struct vms_sup **ret_sup)
+int vms_sup_new(const struct vms_run_options *options, const struct vms_rlimits *given, int front_fd,
+		struct vms_sup **ret_sup)
 {
 	struct vms_sup *sup = calloc(1, sizeof(*sup));
 	struct vms_err err = VMS_ERR_INIT;
@@ -458,7 +445,7 @@ int vms_sup_new(const struct vms_run_options *options, int front_fd, struct vms_
 	sup->tasks.on_process_new = watch_process;
 	sup->tasks.on_process_gone = unwatch_process;
 	sup->tasks.arg = sup;
-	r = start(sup, &err);
+	r = start(sup, given, &err);
 	if (r < 0) {
 		vms_front_tell(front_fd, VMS_FRONT_FAILED, EXIT_FAILED, err.text);
 		vms_sup_free(sup);

@@ -11,6 +11,9 @@
 #include "vmsup/base/addr.h"
 #include "vmsup/base/err.h"
 
+/** 0, or a negative errno with a sentence when /proc is not there, or not such that children can be worked on. */
+VMS_MUST_CHECK int vms_proc_check(struct vms_err *err);
+
 struct vms_proc_status {
 	pid_t tgid;
 	pid_t ppid;

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "vmsup/base/err.h"
+#include "vmsup/host/rlimits.h"
 
 struct vms_spawn_req {
 	char *const *argv; /* program (looked up in PATH) and arguments */
@@ -17,6 +18,7 @@ struct vms_spawn_req {
 	const void *load_arg;
 	const struct rlimit *address_space; /* RLIMIT_AS for the child; NULL: as it is */
 	uint64_t max_stack; /* bytes: RLIMIT_STACK, soft and hard, is made no more than this */
+	const struct vms_rlimits *rlimits; /* others that the child gets back */
 };
 
 struct vms_spawn {

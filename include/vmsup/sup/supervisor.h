@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "vmsup/conf/options.h"
+#include "vmsup/host/rlimits.h"
 
 /*
  * Between front and supervisor: a SOCK_SEQPACKET pair, one struct vms_front_msg a packet.
@@ -46,11 +47,12 @@ struct vms_sup;
  * In the forked supervisor process: make a supervisor and start options->argv as its child.
  * @front_fd is the supervisor's end of the pair (taken). When its peer closes before EXITED was
  * sent, the front was killed, and so the program is killed too.
+ * The program gets the limits @given; this process has been freed of them.
  * The program starts with the signal mask and dispositions that this process has at the call: the
  * front must fork before it changes any.
  * Returns 0, or a negative errno after FAILED was sent to the front.
  */
-VMS_MUST_CHECK int vms_sup_new(const struct vms_run_options *options, int front_fd,
+VMS_MUST_CHECK int vms_sup_new(const struct vms_run_options *options, const struct vms_rlimits *given, int front_fd,
 			       struct vms_sup **ret_sup);
 /** Serve until the last task of the tree is gone. Returns 0, or 125 when an audit found a divergence. */
 int vms_sup_run(struct vms_sup *sup);
