@@ -91,15 +91,19 @@ static int check_limit(struct vms_sup *sup, struct rlimit *limit, bool *ret_set,
 
 static int open_output(const char *path, FILE **ret_file, struct vms_err *err)
 {
+	vms_autofd fd = -1;
 	FILE *file;
 
 	if (!path) {
 		*ret_file = stderr;
 		return 0;
 	}
-	file = fopen(path, "we");
+	/* Appending, so that --stats and --trace to the same file do not overwrite each other. */
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
+	file = fd < 0 ? NULL : fdopen(fd, "a");
 	if (!file)
 		return vms_err_set(err, -errno, "%s cannot be written: %s", path, strerror(errno));
+	vms_fd_steal(&fd);
 	*ret_file = file;
 	return 0;
 }
@@ -469,6 +473,9 @@ int vms_sup_run(struct vms_sup *sup)
 
 	vms_loop_run(sup->loop);
 	vms_wait_rest(sup);
+	/* Whole lines first: both may go to one file. An error is remembered until is_written asks. */
+	if (sup->trace)
+		vms_ignore(fflush(sup->trace));
 	vms_stats_write(sup);
 	verdict = sup->stats.divergences ? EXIT_FAILED : 0;
 	if (!is_written(sup->stats_file, "statistics") || !is_written(sup->trace, "trace"))

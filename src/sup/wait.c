@@ -63,12 +63,12 @@ static void watch_main(struct vms_sup *sup, pid_t pid, int status)
 		main_continues(sup);
 }
 
-/* After the program's end nobody waits for what we might say: a pipe must see its end. */
+/* After the program's end nobody waits for what we might say, unless the front stays for a report: a pipe must see its end. */
 static void release_stderr(const struct vms_sup *sup)
 {
 	vms_autofd null = -1;
 
-	if (sup->trace == stderr || sup->stats_file == stderr || sup->options.audit)
+	if (sup->options.trace || sup->options.stats || sup->options.audit)
 		return;
 	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (null >= 0)

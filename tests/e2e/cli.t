@@ -276,6 +276,24 @@ def stats_stderr(way):
     t.require(first == "mine" and json.loads(rest)["execs"] >= 1, "stderr\n%s" % got)
 
 
+@s.case_for(MINE)
+def report_lost(way):
+    """a report that cannot be written is told, and makes the status 125"""
+    for option, what in (("--stats", "statistics"), ("--trace", "trace")):
+        got = t.run(way, ["/bin/echo", "ran"], stats=False, audit=False, extra=[option + "=/dev/full"])
+        t.expect_sentence(got, 125, "%s could not be written" % what)
+        t.require(got.out == "ran\n", "the program did not run\n%s" % got)
+
+
+@s.case_for(MINE)
+def one_file(way):
+    """--stats and --trace may go to the same file"""
+    got = t.run(way, ["/bin/echo", "ran"], stats=False, audit=False, extra=["--stats=both", "--trace=both"])
+    t.expect(got, 0, r"\Aran\n\Z")
+    lines = t.read_text(os.path.join(t.place.top, way.user, "work", "both")).splitlines()
+    t.require([("call" in json.loads(x)) for x in lines] == [True] * (len(lines) - 1) + [False], "\n".join(lines))
+
+
 def trace_lines(path):
     return [json.loads(x) for x in open(path)]
 
