@@ -11,6 +11,7 @@
 #include "vmsup/base/num.h"
 #include "vmsup/conf/limits.h"
 #include "vmsup/conf/nearest.h"
+#include "vmsup/conf/policy.h"
 
 /* From 256 up, so that getopt's optopt tells a long option from an unknown letter. */
 enum {
@@ -24,6 +25,13 @@ enum {
 	OPT_TRACE,
 	OPT_NO_SIGNAL_GUARD,
 	OPT_ON_LIMIT,
+	OPT_LAYOUT,
+	OPT_VA_BITS,
+	OPT_HOLE,
+	OPT_AVOID,
+	OPT_ALIGN,
+	OPT_GUARD_GAP,
+	OPT_RESERVE_LOW,
 	OPT_HELP,
 	OPT_MAX, /* plus an enum vms_limit */
 	OPT_TREE_MAX = OPT_MAX + VMS_NR_LIMITS,
@@ -49,6 +57,13 @@ static const struct option table[] = {
 	{ "tree-max-va", required_argument, NULL, OPT_TREE_MAX + VMS_LIMIT_VA },
 	{ "tree-max-maps", required_argument, NULL, OPT_TREE_MAX + VMS_LIMIT_MAPS },
 	{ "on-limit", required_argument, NULL, OPT_ON_LIMIT },
+	{ "layout", required_argument, NULL, OPT_LAYOUT },
+	{ "va-bits", required_argument, NULL, OPT_VA_BITS },
+	{ "hole", required_argument, NULL, OPT_HOLE },
+	{ "avoid", required_argument, NULL, OPT_AVOID },
+	{ "align", required_argument, NULL, OPT_ALIGN },
+	{ "guard-gap", required_argument, NULL, OPT_GUARD_GAP },
+	{ "reserve-low", required_argument, NULL, OPT_RESERVE_LOW },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
 };
@@ -88,6 +103,14 @@ static const char *example_of(int value)
 		return "--seed=1";
 	case OPT_ON_LIMIT:
 		return "--on-limit=enomem, --on-limit=signal:TERM or --on-limit=kill";
+	case OPT_LAYOUT:
+		return "--layout=top-down, bottom-up, random:SEED or scatter:SEED";
+	case OPT_VA_BITS:
+		return "--va-bits=31, 32, 36, 39, 47 or 48";
+	case OPT_HOLE:
+		return "--hole=0x10000-0x110000";
+	case OPT_AVOID:
+		return "--avoid=asan, msan or tsan";
 	default:
 		return option_is_count(value) ? "a number, as 1000" : "a size, as 512M";
 	}
@@ -207,6 +230,20 @@ static int take(struct parse *p, int option, const char *text, struct vms_err *e
 		return 0;
 	case OPT_ON_LIMIT:
 		return vms_on_limit_parse(text, &o->on_limit_signal, err);
+	case OPT_LAYOUT:
+		return vms_policy_parse_layout(text, &o->policy.layout, &o->layout_seed, &o->has_layout_seed, err);
+	case OPT_VA_BITS:
+		return vms_policy_parse_bits(text, &o->va_bits, err);
+	case OPT_HOLE:
+		return vms_policy_parse_hole(text, &o->policy, err);
+	case OPT_AVOID:
+		return vms_policy_parse_avoid(text, &o->policy, err);
+	case OPT_ALIGN:
+		return vms_policy_parse_align(text, &o->policy.align, err);
+	case OPT_GUARD_GAP:
+		return vms_policy_parse_size("guard-gap", text, &o->policy.guard_gap, err);
+	case OPT_RESERVE_LOW:
+		return vms_policy_parse_size("reserve-low", text, &o->reserve_low, err);
 	case OPT_HELP:
 		p->help = true;
 		return 0;
@@ -258,6 +295,12 @@ static int check_together(struct parse *p, struct vms_err *err)
 		return vms_err_set(err, -EINVAL,
 				   "limits have no effect with --mode=fence, where memory calls are the "
 				   "kernel's (but --max-stack has); leave out one of them");
+	if (o->va_bits && o->has_range)
+		return vms_err_set(err, -EINVAL, "--va-bits is a short name for a range; give it or --range");
+	if (o->mode == VMS_MODE_FENCE && (!vms_policy_is_plain(&o->policy) || o->reserve_low))
+		return vms_err_set(err, -EINVAL,
+				   "--layout, --hole, --avoid, --align, --guard-gap and --reserve-low have no effect with "
+				   "--mode=fence, where the kernel places everything; leave out one of them");
 	if (!*o->argv)
 		return vms_err_set(err, -EINVAL,
 				   "no program given; write: vmsup run [OPTIONS] [--] PROG [ARG...]");

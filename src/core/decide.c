@@ -128,7 +128,7 @@ static int place(const struct decision *d, const struct vms_place_req *want, str
 	/* MAP_32BIT is searched for from a start that the kernel draws anew for each call. */
 	if (!d->space->remote_only && !d->space->legacy_layout && !want->low2g && !d->max_start) {
 		r = vms_place_kernel(d->space, want, ret_addr, &plan->certain);
-		if (r == 0)
+		if (r == 0 && (!d->space->policy || (plan->certain && vms_policy_accepts(d->space, want, *ret_addr))))
 			return 0;
 	}
 	if (want->hugetlb && !d->max_start)
@@ -313,6 +313,16 @@ static struct vms_plan mremap_fixed(const struct decision *d, const struct vms_v
 	return mremap_to(d, src, from, &to);
 }
 
+/* True when a mapping that grows by @more would come into a hole, or close a guard gap. */
+static bool grows_into_policy(const struct vms_space *space, const struct vms_range *more)
+{
+	const struct vms_policy *policy = space->policy;
+	const struct vms_vma *next = vms_tree_find_from(&space->tree, more->end);
+
+	return vms_policy_keeps_out(policy, more, false) ||
+	       (next && next->range.start - more->end < policy->guard_gap);
+}
+
 /* Growing: in place when what follows is free, else to a place of its own. */
 static struct vms_plan mremap_grow(const struct decision *d, const struct vms_vma *src,
 				   const struct vms_range *from, vms_addr_t new_size)
@@ -327,12 +337,15 @@ static struct vms_plan mremap_grow(const struct decision *d, const struct vms_vm
 	};
 	struct vms_plan plan = { .verdict = VMS_CONTINUE };
 	struct vms_plan move;
+	bool in_place, kept_out;
 	vms_addr_t addr;
 
 	if (req->mremap.flags & MREMAP_DONTUNMAP)
 		return pass_unknown();
-	if (req->mremap.old_length != 0 && from->end == src->range.end && !outside(d->space, &more) &&
-	    more.end <= d->space->user.end && vms_tree_is_free(&d->space->tree, &more)) {
+	in_place = req->mremap.old_length != 0 && from->end == src->range.end && !outside(d->space, &more) &&
+		   more.end <= d->space->user.end && vms_tree_is_free(&d->space->tree, &more);
+	kept_out = in_place && d->space->policy && grows_into_policy(d->space, &more);
+	if (in_place && !kept_out) {
 		plan.effect = VMS_EFFECT_MAP;
 		plan.chosen = true;
 		plan.range = more;
@@ -340,9 +353,12 @@ static struct vms_plan mremap_grow(const struct decision *d, const struct vms_vm
 		return plan;
 	}
 	if (!(req->mremap.flags & MREMAP_MAYMOVE))
-		return pass_unknown();
-	if (place(d, &want, &plan, &addr) < 0)
-		return pass_unknown();
+		return kept_out ? vms_plan_refuse(ENOMEM) : pass_unknown();
+	/* The kernel would grow it in place. */
+	if (kept_out)
+		plan.verdict = VMS_REMOTE;
+	if ((kept_out ? choose(d, &want, &addr) : place(d, &want, &plan, &addr)) < 0)
+		return kept_out ? vms_plan_refuse(ENOMEM) : pass_unknown();
 	move = mremap_to(d, src, from, &(struct vms_range){ addr, addr + new_size });
 	move.verdict = plan.verdict;
 	move.chosen = true;
@@ -409,6 +425,9 @@ static struct vms_plan decide_brk(const struct decision *d)
 	plan.brk = addr;
 	plan.vma = (struct vms_vma){ .prot = VMS_PROT_READ | VMS_PROT_WRITE, .may = VMS_PROT_ALL,
 				     .kind = VMS_KIND_HEAP };
+	if (end > brk->frontier && d->space->policy &&
+	    vms_policy_keeps_out(d->space->policy, &(struct vms_range){ brk->frontier, end }, false))
+		return vms_plan_reply(brk->current);
 	if (end > brk->frontier && meets_next(d->space, end)) {
 		/* Refused, as far as the tree knows. What is there looks like the heap that would have come. */
 		plan.effect = VMS_EFFECT_UNKNOWN;

@@ -103,18 +103,20 @@ int vms_layout_make(const struct vms_layout_req *req, struct vms_layout *ret_lay
 	out.interp = align_down(out.vdso - req->interp.size, max_addr(req->interp.align, VMS_PAGE_SIZE));
 
 	if (req->exe.fixed) {
+		const struct vms_range *whole = req->whole.start < req->whole.end ? &req->whole : &req->range;
 		struct vms_range exe = { req->exe.fixed, req->exe.fixed + req->exe.size };
 
-		if (!vms_range_covers(&req->range, &exe))
+		if (!vms_range_covers(whole, &exe))
 			return vms_err_set(err, -ERANGE,
 					   "the program is linked to run at 0x%llx-0x%llx only, outside the range "
 					   "0x%llx-0x%llx: choose a --range that holds it, or build it as a PIE",
 					   (unsigned long long)exe.start, (unsigned long long)exe.end,
-					   (unsigned long long)lo, (unsigned long long)hi);
+					   (unsigned long long)whole->start, (unsigned long long)whole->end);
 		out.exe = exe.start;
-		bottom = exe.end;
+		bottom = vms_range_overlaps(&exe, &req->range) ? exe.end : lo;
 		/* An image high in the range: what has no room above it goes below. */
-		if (exe.end > out.interp || out.interp - exe.end < room + 3 * guard + stack_slide + brk_slide) {
+		if (bottom == exe.end &&
+		    (exe.end > out.interp || out.interp - exe.end < room + 3 * guard + stack_slide + brk_slide)) {
 			top = exe.start < top ? exe.start : top;
 			out.vdso = align_down(top - req->vdso.size, max_addr(req->vdso.align, VMS_PAGE_SIZE));
 			out.interp = align_down(out.vdso - req->interp.size,

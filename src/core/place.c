@@ -178,12 +178,21 @@ int vms_place_kernel(const struct vms_space *space, const struct vms_place_req *
 	return r;
 }
 
-int vms_place_find(const struct vms_space *space, const struct vms_place_req *req, vms_addr_t max_start,
+int vms_place_find(struct vms_space *space, const struct vms_place_req *req, vms_addr_t max_start,
 		   vms_addr_t *ret_addr)
 {
 	vms_addr_t high = space->range.end;
 	vms_addr_t hint = max_start ? 0 : usable_hint(space, req);
 
+	if (space->policy) {
+		struct vms_range span = { hint, hint + req->length };
+
+		if (hint && !req->low2g && !vms_policy_keeps_out(space->policy, &span, false)) {
+			*ret_addr = hint;
+			return 0;
+		}
+		return vms_policy_find(space, req, max_start, ret_addr);
+	}
 	/* A place below the rejected one: its last byte may lie above, its start may not. */
 	if (max_start && max_start < high)
 		high = max_start;

@@ -71,6 +71,7 @@ static int choose_layout(struct vms_reloc *reloc, vms_addr_t stack_limit, uint64
 	const struct vms_image_part *parts = reloc->image.parts;
 	struct vms_layout_req req = {
 		.range = reloc->conf->image_range,
+		.whole = reloc->conf->range,
 		.stack_limit = stack_limit,
 		.randomize = reloc->conf->randomize,
 		.seed = seed,

@@ -182,7 +182,8 @@ static void add_fence(struct writer *w, vms_addr_t start, vms_addr_t end, bool m
 /* Nothing can be in the way but what a hostile image has there. */
 static void add_top_gap(struct writer *w)
 {
-	const vms_addr_t start = w->reloc->layout.top, end = w->reloc->conf->range.end;
+	const struct vms_reloc_conf *conf = w->reloc->conf;
+	const vms_addr_t start = w->reloc->layout.top, end = conf->top_end ? conf->top_end : conf->range.end;
 
 	if (start < end)
 		add(w, __NR_mmap, VMS_BLOB_MAY_FAIL, start, end - start, PROT_NONE,

@@ -73,10 +73,21 @@ static int guard_process(struct vms_sup *sup, struct vms_process *process)
 	return r;
 }
 
+/*
+ * Signals that an instruction raises in the thread itself, which then is in no call. That somebody sends one just while a call is
+ * about to be received is not worth a tracer: sanitizers and managed runtimes handle these, and want debuggers to attach.
+ */
+static bool is_synchronous(int sig)
+{
+	return sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE || sig == SIGTRAP;
+}
+
 static bool needs_guard(const struct vms_thread *thread, const struct vms_req *req)
 {
 	struct kernel_sigaction action;
 
+	if (is_synchronous((int)req->args[0]))
+		return false;
 	if (vms_mem_read(thread->tid, req->sigaction.action, &action, sizeof(action)) < 0)
 		return false;
 	return action.handler != (uintptr_t)SIG_DFL && action.handler != (uintptr_t)SIG_IGN &&

@@ -14,6 +14,8 @@
 #include "vmsup/host/mem.h"
 #include "vmsup/sup/sup.h"
 
+#define WIDE_RANGE ((vms_addr_t)1 << 40)
+
 static rlim_t add_fence(const struct vms_sup *sup, rlim_t limit)
 {
 	if (limit == RLIM_INFINITY || limit > RLIM_INFINITY - sup->fence_size - 1)
@@ -32,7 +34,8 @@ static rlim_t shown(const struct vms_sup *sup, const struct vms_process *process
 {
 	vms_addr_t budget = process->limits.max[VMS_LIMIT_VA];
 
-	if (sup->reloc_conf.fence && vms_range_size(&sup->range) / 4 * 3 < budget)
+	/* A range that is as good as all is no budget; and some (TSan) refuse to run with any. */
+	if (sup->reloc_conf.fence && vms_range_size(&sup->range) < WIDE_RANGE && vms_range_size(&sup->range) / 4 * 3 < budget)
 		budget = vms_page_down(vms_range_size(&sup->range) / 4 * 3);
 	return soft < budget ? soft : budget;
 }

@@ -25,17 +25,74 @@
 #define EXIT_CANNOT_EXECUTE 126
 #define EXIT_NOT_FOUND 127
 #define LOG_LINES 20
+#define LOW2G_END ((vms_addr_t)2 << 30)
+/* The LSM's usual minimum address: PR_SET_MM_MAP takes none below. */
+#define LOWEST_START ((vms_addr_t)0x10000)
 
 /* --- what was asked for ------------------------------------------------------------------------ */
+
+/* --va-bits N: all below 2^N, as far as the machine goes. */
+static int take_va_bits(struct vms_sup *sup, struct vms_err *err)
+{
+	const vms_addr_t end = (vms_addr_t)1 << sup->options.va_bits, user = sup->machine.user.end;
+
+	if (!sup->options.va_bits)
+		return 0;
+	/* The last page below 2^47 is not the user's. */
+	if (end > user + VMS_PAGE_SIZE)
+		return vms_err_set(err, -EINVAL, "--va-bits=%u: addresses of this machine end at 0x%llx: give fewer bits",
+				   sup->options.va_bits, (unsigned long long)user);
+	sup->options.range.start = vms_page_up(sup->machine.rules.hint_min);
+	if (sup->options.range.start < LOWEST_START)
+		sup->options.range.start = LOWEST_START;
+	sup->options.range.end = end < user ? end : user;
+	sup->options.has_range = true;
+	return 0;
+}
+
+/* Without a range the kernel's own, random mmap_base would decide: the image goes below the lowest there is. */
+static struct vms_range image_base(const struct vms_sup *sup)
+{
+	struct vms_range base = sup->range;
+
+	if (!sup->options.has_range)
+		base.end = sup->machine.lowest_mmap_base;
+	return base;
+}
+
+static int check_policy(struct vms_sup *sup, struct vms_err *err)
+{
+	struct vms_policy *policy = &sup->options.policy;
+	const vms_addr_t size = sup->options.reserve_low;
+
+	sup->image_range = image_base(sup);
+	if (size && (sup->range.start >= LOW2G_END - size || sup->range.end < LOW2G_END - size + VMS_PAGE_SIZE))
+		return vms_err_set(err, -EINVAL,
+				   "--reserve-low: the %llu bytes below 2 GiB are not in the range 0x%llx-0x%llx, or are all of it: "
+				   "choose a range that begins lower, or reserve less",
+				   (unsigned long long)size, (unsigned long long)sup->range.start,
+				   (unsigned long long)sup->range.end);
+	if (size)
+		policy->low = (struct vms_range){ LOW2G_END - size, LOW2G_END };
+	if (vms_policy_is_plain(policy))
+		return 0;
+	if (!vms_policy_widest(policy, &sup->image_range, &sup->image_range))
+		return vms_err_set(err, -EINVAL, "--hole: nothing is left of the range 0x%llx-0x%llx",
+				   (unsigned long long)sup->range.start, (unsigned long long)sup->range.end);
+	sup->tasks.policy = policy;
+	return 0;
+}
 
 static int check_range(struct vms_sup *sup, struct vms_err *err)
 {
 	const struct vms_range *range = &sup->options.range;
 	const vms_addr_t min = vms_page_up(sup->machine.rules.mmap_min_addr);
+	int r;
 
 	sup->range = (struct vms_range){ min, sup->machine.user.end };
-	if (!sup->options.has_range)
-		return 0;
+	r = take_va_bits(sup, err);
+	if (r < 0 || !sup->options.has_range)
+		return r;
 	if (range->start < min)
 		return vms_err_set(err, -EINVAL,
 				   "--range: it starts at 0x%llx, below vm.mmap_min_addr: start at 0x%llx or above",
@@ -115,7 +172,7 @@ static vms_addr_t fence_bytes(const struct vms_sup *sup)
 	if (!sup->moves_images)
 		return 0;
 	/* The top gap differs from exec to exec; a limit is that much looser at the most. */
-	size = sup->range.end - sup->reloc_conf.image_range.end;
+	size = sup->reloc_conf.top_end - sup->reloc_conf.image_range.end;
 	if (sup->reloc_conf.randomize)
 		size += vms_layout_top_max(&sup->reloc_conf.image_range);
 	if (!sup->reloc_conf.fence)
@@ -129,7 +186,8 @@ static void configure(struct vms_sup *sup)
 {
 	const struct vms_run_options *o = &sup->options;
 
-	sup->moves_images = o->has_range || o->aslr != VMS_ASLR_RANDOM;
+	/* Where there are holes, the image must not lie in one either. */
+	sup->moves_images = o->has_range || o->aslr != VMS_ASLR_RANDOM || o->policy.nr_holes || o->reserve_low;
 	sup->reloc_conf = (struct vms_reloc_conf){
 		.range = sup->range,
 		.user = sup->machine.user,
@@ -141,10 +199,11 @@ static void configure(struct vms_sup *sup)
 		.randomize = o->aslr != VMS_ASLR_OFF,
 		.cookie = sup->cookie,
 	};
-	/* Without a range the kernel's own, random mmap_base would decide: the image goes below the lowest there is. */
-	sup->reloc_conf.image_range = sup->range;
-	if (!o->has_range)
-		sup->reloc_conf.image_range.end = sup->machine.lowest_mmap_base;
+	sup->reloc_conf.image_range = sup->image_range;
+	sup->reloc_conf.top_end = sup->range.end;
+	/* Below a hole: what is above the hole stays open. */
+	if (sup->tasks.policy && sup->image_range.end < image_base(sup).end)
+		sup->reloc_conf.top_end = sup->image_range.end;
 	sup->fence_size = fence_bytes(sup);
 	sup->tasks.range = sup->range;
 	sup->tasks.user = sup->machine.user;
@@ -155,7 +214,8 @@ static void configure(struct vms_sup *sup)
 	sup->tasks.limits = o->limits;
 	sup->tasks.tree_limits = o->tree_limits;
 	/* The kernel starts its search at the top of the range, unless its own mmap_base may lie inside. */
-	if (sup->moves_images && (!o->has_range || sup->range.end <= sup->machine.lowest_mmap_base))
+	if (sup->moves_images && sup->reloc_conf.top_end == sup->range.end &&
+	    (!o->has_range || sup->range.end <= sup->machine.lowest_mmap_base))
 		sup->tasks.ceiling = sup->range.end;
 	else if (sup->moves_images && o->aslr != VMS_ASLR_RANDOM)
 		sup->tasks.remote_only = true;
@@ -163,6 +223,7 @@ static void configure(struct vms_sup *sup)
 		sup->seed = o->seed;
 	else if (getrandom(&sup->seed, sizeof(sup->seed), 0) < 0)
 		sup->seed = (uint64_t)vms_now_ns();
+	sup->tasks.random = o->has_layout_seed ? o->layout_seed : sup->seed;
 }
 
 static unsigned int trap_features(const struct vms_sup *sup)
@@ -406,6 +467,8 @@ static int start(struct vms_sup *sup, const struct vms_rlimits *given, struct vm
 	r = check_range(sup, err);
 	if (r == 0)
 		r = check_mode(sup, err);
+	if (r == 0)
+		r = check_policy(sup, err);
 	if (r == 0 && sup->options.stats)
 		r = open_output(sup->options.stats_file, &sup->stats_file, err);
 	if (r == 0 && sup->options.trace)

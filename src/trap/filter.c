@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -113,8 +112,6 @@ static int add_call(scmp_filter_ctx ctx, const struct vms_call_info *info, const
 
 static int add_rules(scmp_filter_ctx ctx, unsigned int when, const struct vms_cookie *cookie)
 {
-	struct scmp_arg_cmp untraced =
-		SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, CLONE_UNTRACED, CLONE_UNTRACED);
 	int r;
 
 	r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
@@ -127,8 +124,6 @@ static int add_rules(scmp_filter_ctx ctx, unsigned int when, const struct vms_co
 		if (info->when & when)
 			r = add_call(ctx, info, cookie);
 	}
-	if (r == 0)
-		r = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EINVAL), SYS_clone, 1, &untraced);
 	return r;
 }
 

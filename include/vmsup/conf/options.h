@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "vmsup/core/limit.h"
+#include "vmsup/core/policy.h"
 #include "vmsup/core/range.h"
 
 enum vms_mode {
@@ -40,6 +41,11 @@ struct vms_run_options {
 	bool trace;
 	const char *trace_file; /* NULL: stderr */
 	bool signal_guard; /* default true */
+	unsigned int va_bits; /* a short name for a range; 0: not given */
+	struct vms_policy policy; /* where mappings go; policy.low is empty, see reserve_low */
+	vms_addr_t reserve_low; /* bytes right below 2 GiB for MAP_32BIT only; 0: none */
+	bool has_layout_seed;
+	uint64_t layout_seed; /* with has_layout_seed */
 	struct vms_limits limits; /* of each process */
 	struct vms_limits tree_limits; /* of all together: commit, va, maps */
 	int on_limit_signal; /* sent when a limit refuses a call; 0: none */

@@ -21,6 +21,7 @@ struct vms_layout_part {
 
 struct vms_layout_req {
 	struct vms_range range;
+	struct vms_range whole; /* where a part that cannot move may lie; empty: in range only */
 	struct vms_layout_part exe;
 	struct vms_layout_part interp;
 	struct vms_layout_part vdso; /* with vvar */

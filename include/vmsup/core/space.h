@@ -6,6 +6,7 @@
 #define VMSUP_CORE_SPACE_H
 
 #include "vmsup/core/brk.h"
+#include "vmsup/core/policy.h"
 #include "vmsup/core/tree.h"
 
 /** What the running kernel does when it chooses an address; learned at start-up, see host/rules. */
@@ -27,6 +28,8 @@ struct vms_space {
 	bool remote_only; /* every placement by a remote call */
 	vms_addr_t ceiling; /* top of the kernel's top-down search (mm->mmap_base); 0: not known yet */
 	struct vms_place_rules rules;
+	const struct vms_policy *policy; /* borrowed; NULL: the kernel's habit */
+	uint64_t random; /* state of the policy's random choices */
 	struct vms_tree tree;
 	struct vms_brk brk;
 	size_t max_vmas; /* the most VMAs seen */

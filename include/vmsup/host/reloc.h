@@ -23,6 +23,7 @@
 struct vms_reloc_conf {
 	struct vms_range range; /* where mappings may be */
 	struct vms_range image_range; /* where the image goes: range, or its part below any mmap_base */
+	vms_addr_t top_end; /* where the top gap ends; 0: where range does */
 	struct vms_range user; /* all user addresses */
 	vms_addr_t mmap_min_addr;
 	bool fence; /* lay the fence over everything outside range */

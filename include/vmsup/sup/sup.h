@@ -69,6 +69,7 @@ struct vms_sup {
 	struct vms_range range; /* options.range, or all user addresses */
 	struct vms_cookie cookie;
 	struct vms_reloc_conf reloc_conf;
+	struct vms_range image_range; /* the part of it in which images are laid out */
 	bool moves_images; /* every exec is relocated */
 	vms_addr_t fence_size; /* bytes of address space that the fence takes in each process */
 	uint64_t seed;

@@ -69,6 +69,8 @@ struct vms_tasks {
 	struct vms_range range, user;
 	bool confined, remote_only;
 	struct vms_place_rules rules;
+	const struct vms_policy *policy; /* borrowed; NULL: the kernel's habit */
+	uint64_t random; /* seed of the policy's random choices */
 	struct vms_limits limits; /* of a process whose parent has no record */
 	struct vms_limits tree_limits; /* of all together */
 	bool has_own_limits; /* some process has other limits than these */
