@@ -246,9 +246,9 @@ static unsigned int trap_features(const struct vms_sup *sup)
 
 static bool is_hung_up(int fd)
 {
-	struct pollfd p = { .fd = fd };
+	struct pollfd p = { .fd = fd, .events = POLLIN };
 
-	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
+	return poll(&p, 1, 0) > 0 && !(p.revents & POLLIN) && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
 }
 
 static void on_listener(void *arg, int fd, unsigned int events)
@@ -259,6 +259,14 @@ static void on_listener(void *arg, int fd, unsigned int events)
 	int r = -EAGAIN;
 
 	(void)events;
+	/*
+	 * Before Linux 6.11, to receive when the last task under the filter is gone is to wait for ever. A task is gone when it
+	 * has been waited for, and the program itself is waited for by us.
+	 */
+	if (sup->main_exited && is_hung_up(fd)) {
+		vms_loop_stop(sup->loop);
+		return;
+	}
 	r = vms_listener_receive(&sup->listener, &trap);
 	if (r < 0) {
 		/* The last task under the filter is gone. */
