@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,6 +173,7 @@ struct who {
 	pid_t tgid;
 	pid_t parent;
 	uid_t uid; /* effective */
+	bool has_ended; /* and nobody has waited for it */
 };
 
 static int read_who(pid_t pid, struct who *ret_who)
@@ -199,7 +201,12 @@ static int read_who(pid_t pid, struct who *ret_who)
 	    sscanf(parent, "\nPPid: %d", &pids[1]) != 1 ||
 	    sscanf(uid, "\nUid: %u %u", &ids[0], &ids[1]) != 2)
 		return -EIO;
-	*ret_who = (struct who){ .tgid = pids[0], .parent = pids[1], .uid = ids[1] };
+	*ret_who = (struct who){
+		.tgid = pids[0],
+		.parent = pids[1],
+		.uid = ids[1],
+		.has_ended = strstr(text, "\nState:\tZ") || strstr(text, "\nState:\tX"),
+	};
 	return 0;
 }
 
@@ -244,6 +251,11 @@ static int find_spots_for(const struct who *who, struct vms_ctl_spots *list)
 
 static int say_not_found(pid_t pid, const struct who *who, struct vms_err *err)
 {
+	if (who->has_ended)
+		return vms_err_set(err, -ESRCH,
+				   "process %d has ended and has no address space any more; only its "
+				   "parent has not waited for it yet",
+				   (int)pid);
 	if (geteuid() != 0 && who->uid != geteuid())
 		return vms_err_set(
 			err, -ESRCH,

@@ -169,6 +169,23 @@ def maps_wrong():
         t.require(got.status > 0 and not got.out and got.err.startswith("vmsup"), "for %r\n%s" % (words, got))
 
 
+ZOMBIE = """
+import os, subprocess, sys
+pid = os.fork()
+if pid == 0:
+    os._exit(0)
+os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+print(pid, subprocess.run([sys.argv[1], "maps", str(pid)], stderr=subprocess.PIPE, text=True).stderr)
+"""
+
+
+@s.case_for(MINE)
+def maps_zombie(way):
+    """maps of a process that has ended says so"""
+    got = t.run(way, ["python3", "-c", ZOMBIE, t.place.vmsup()])
+    t.expect(got, 0, r"\A(\d+) vmsup: process \1 has ended.*\n\n\Z")
+
+
 @s.case
 def maps_privacy():
     """another user may not ask; root may"""
