@@ -246,8 +246,17 @@ static struct vms_plan decide_munmap(const struct decision *d)
 
 	if (!make_span(d->space, d->req->span.addr, d->req->span.length, &span))
 		return plan;
-	if (outside(d->space, &span))
+	if (d->space->confined && span.end > d->space->range.end)
 		return vms_plan_refuse(EINVAL);
+	/* Below the range the child has nothing: as under mmap_min_addr, there is nothing to remove and nothing wrong. */
+	if (outside(d->space, &span)) {
+		if (span.end <= d->space->range.start)
+			return vms_plan_reply(0);
+		span.start = d->space->range.start;
+		plan.verdict = VMS_REMOTE;
+		plan.args[0] = span.start;
+		plan.args[1] = vms_range_size(&span);
+	}
 	plan.effect = VMS_EFFECT_UNMAP;
 	plan.range = span;
 	return plan;

@@ -43,6 +43,12 @@ void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struc
 		/* Traced by somebody else: the kernel places, inside the fence, and settling finds where. */
 		if (!tracee->guarded)
 			vms_tracee_drop(sup, tracee);
+		/* A munmap across the start of the range: as it stands, it would take the fence along. */
+		if (!plan->chosen) {
+			fallback = vms_plan_refuse(EINVAL);
+			vms_step_answer(sup, trap, req, &fallback, began);
+			return;
+		}
 		fallback.verdict = VMS_CONTINUE;
 		fallback.certain = false;
 		if (vms_step_answer(sup, trap, req, &fallback, began))
