@@ -1,0 +1,117 @@
+#!/usr/bin/python3
+"""stress-ng's stressors of memory and of tasks: they end as they do natively, and --audit finds nothing.
+
+Each is bounded by its number of operations, and two run side by side. VMSUP_SOAK=N makes that N times as many, in every
+way of running, and adds stressors that take longer (`make soak`).
+"""
+
+import os
+import re
+import time
+
+import vmsuptest as t
+
+s = t.Suite()
+SOAK = int(os.environ.get("VMSUP_SOAK", "0"))
+LIMIT = t.TIME_LIMIT * max(SOAK, 1)
+
+# Name, operations, more options. The audit reads all of a process for each call: small sizes.
+STRESSORS = (
+    ("mmap", 1, "--mmap-bytes 512K"),
+    ("brk", 200, ""),
+    ("mremap", 3, "--mremap-bytes 256K"),
+    ("vm", 40, "--vm-bytes 4M"),
+    ("fork", 30, ""),
+    ("vfork", 30, ""),
+    ("exec", 6, "--exec-max 3"),
+    ("shm", 3, "--shm-objs 8"),
+    ("shm-sysv", 2, "--shm-sysv-segs 4"),
+    ("clone", 30, "--clone-max 16"),
+    ("madvise", 2, ""),
+    ("mprotect", 60, ""),
+    ("munmap", 2, ""),
+    ("stack", 1, ""),
+)
+SOAK_STRESSORS = (
+    ("bad-altstack", 50, ""),
+    ("aio", 50, ""),
+    ("fault", 100, ""),
+    ("malloc", 300, ""),
+    ("memfd", 2, ""),
+    ("mincore", 200, ""),
+    ("mlock", 100, ""),
+    ("mmapaddr", 100, ""),
+    ("mmapfixed", 10, ""),
+    ("mmaphuge", 5, ""),
+    ("mmapmany", 100, ""),
+    ("msync", 20, ""),
+    ("pkey", 100, ""),
+    ("remap", 5, ""),
+    ("resources", 3, ""),
+    ("rmap", 5, ""),
+    ("sigsegv", 100, ""),
+    ("stackmmap", 20, ""),
+    ("sysbadaddr", 30, ""),
+    ("vm-addr", 5, ""),
+    ("vm-rw", 50, ""),
+    ("vm-splice", 50, ""),
+    ("zombie", 50, ""),
+)
+
+if SOAK:
+    STRESSORS += SOAK_STRESSORS
+    WAYS = t.ways() + t.ways(places=("remote",)) + t.ways(modes=("fence",))
+else:
+    other = t.USERS[-1]
+    WAYS = [t.way(), t.way(place="remote", user=other, where="high"), t.way("fence", user=other)]
+
+
+def argv_of(name, ops, options):
+    argv = ["stress-ng", "--%s" % name, "2", "--%s-ops" % name, str(ops * max(SOAK, 1))] + options.split()
+    return argv + ["--temp-path", "."]
+
+
+def complaints(result):
+    """What a run found wrong, numbers aside."""
+    lines = re.findall(r"^stress-ng: (?:fail|error|warn): *(?:\[\d+\])? *(.*)", result.err + result.out, re.M)
+    return sorted({re.sub(r"0x[0-9a-f]+|\d+", "N", line) for line in lines})
+
+
+def watch(proc, way):
+    """Until the run ends, look at every process of it now and then."""
+    end = time.monotonic() + LIMIT
+    while proc.popen.poll() is None and time.monotonic() < end:
+        t.check_inside(proc.pid, way.lo, way.hi, least=0)
+        time.sleep(0.05)
+
+
+def case(way, name, ops, options):
+    t.need("stress-ng")
+    argv = argv_of(name, ops, options)
+    native = t.run_native(way.user, argv, seconds=LIMIT)
+    if "No stress workers invoked" in native.err + native.out:
+        raise t.Skip("stress-ng does not run %s here as this user" % name)
+    if way.mode == "fence":
+        proc = t.start(way, argv)
+        watch(proc, way)
+        got = t.finish(proc, LIMIT)
+    else:
+        got = t.run(way, argv, seconds=LIMIT)
+    wrong = t.stats_wrong(got)
+    if got.status != native.status:
+        wrong.append("natively %s, here %s" % (t.status_text(native.status), t.status_text(got.status)))
+    new = [c for c in complaints(got) if c not in complaints(native)]
+    if new:
+        wrong.append("complaints that it does not have natively: %r" % new)
+    if re.search(r"^vmsup\b", got.err, re.M):
+        wrong.append("vmsup said something")
+    t.require(not wrong, "\n".join(wrong + [str(native), str(got)]))
+
+
+for w in WAYS:
+    for stressor in STRESSORS:
+        # As root stress-ng runs no exec stressor.
+        one = w._replace(user=t.USERS[-1]) if stressor[0] == "exec" else w
+        s.add("%s [%s]" % (stressor[0], one.name), case, one, *stressor)
+
+s.main()
