@@ -14,6 +14,11 @@
 #define __NR_mseal 462
 #endif
 
+/* linux/userfaultfd.h, 6.1: ioctl(2) of /dev/userfaultfd */
+#ifndef USERFAULTFD_IOC_NEW
+#define USERFAULTFD_IOC_NEW 0xaa00
+#endif
+
 /* arch/x86/include/uapi/asm/prctl.h */
 #define ARCH_MAP_VDSO_X32 0x2001
 #define ARCH_MAP_VDSO_32 0x2002
@@ -54,6 +59,9 @@ static const struct vms_call_info calls[VMS_NR_CALLS] = {
 	CALL(PERSONALITY, personality, 1, ANY_TIME, NONE, ALWAYS),
 	/* A filter of the program's own sees what is injected, and can answer it. */
 	CALL(SECCOMP, seccomp, 3, ANY_TIME, NONE, EQ(0, SECCOMP_SET_MODE_FILTER)),
+	/* From then on a read of its memory can be made to wait by the program itself. */
+	CALL(USERFAULTFD, userfaultfd, 1, ANY_TIME, NONE, ALWAYS),
+	CALL(IOCTL, ioctl, 3, ANY_TIME, NONE, EQ(1, USERFAULTFD_IOC_NEW)),
 	CALL(RT_SIGACTION, rt_sigaction, 4, VMS_TRAP_GUARD, NONE, NE(1, 0)),
 	CALL(EXIT, exit, 1, VMS_TRAP_SUPERVISE, NONE, ALWAYS),
 	CALL(EXIT_GROUP, exit_group, 1, VMS_TRAP_AUDIT, NONE, ALWAYS),

@@ -31,6 +31,22 @@ int vms_mem_write(pid_t tid, vms_addr_t addr, const void *buf, size_t len)
 	return (size_t)n == len ? 0 : -EFAULT;
 }
 
+int vms_mem_read_forced(pid_t tid, vms_addr_t addr, void *buf, size_t len)
+{
+	char path[32];
+	vms_autofd fd = -1;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = pread(fd, buf, len, (off_t)addr);
+	if (n < 0)
+		return -errno;
+	return (size_t)n == len ? 0 : -EFAULT;
+}
+
 int vms_mem_write_forced(pid_t tid, vms_addr_t addr, const void *buf, size_t len)
 {
 	char path[32];

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -58,6 +59,25 @@ static const char *field(const char *text, const char *name)
 	return at ? at + strlen(name) : NULL;
 }
 
+static void parse_ids(const char *text, unsigned int ids[3])
+{
+	char *at = (char *)(uintptr_t)text;
+
+	for (int i = 0; i < 3; i++)
+		ids[i] = at ? (unsigned int)strtoul(at, &at, 10) : UINT32_MAX;
+}
+
+/* One number for each pid namespace, the innermost last. */
+static pid_t parse_last(const char *text)
+{
+	char *at = (char *)(uintptr_t)text;
+	long last = 0;
+
+	while (at && *at == '\t')
+		last = strtol(at, &at, 10);
+	return (pid_t)last;
+}
+
 int vms_proc_status(pid_t tid, struct vms_proc_status *ret)
 {
 	char buf[4096];
@@ -79,7 +99,10 @@ int vms_proc_status(pid_t tid, struct vms_proc_status *ret)
 		.tracer = (pid_t)strtol(tracer, NULL, 10),
 		.threads = threads ? (unsigned int)strtoul(threads, NULL, 10) : 0,
 		.cap_eff = caps ? strtoull(caps, NULL, 16) : 0,
+		.inner_tgid = parse_last(field(buf, "\nNStgid:")),
 	};
+	parse_ids(field(buf, "\nUid:"), ret->uid);
+	parse_ids(field(buf, "\nGid:"), ret->gid);
 	if (strncmp(buf, "Name:\t", 6) == 0)
 		snprintf(ret->comm, sizeof(ret->comm), "%.*s", (int)strcspn(buf + 6, "\n"), buf + 6);
 	return 0;
@@ -131,6 +154,20 @@ int vms_proc_getfd(int pidfd, int fd)
 bool vms_proc_same_mm(pid_t a, pid_t b)
 {
 	return syscall(SYS_kcmp, a, b, KCMP_VM, 0, 0) == 0;
+}
+
+bool vms_proc_same_ns(pid_t a, pid_t b, const char *type)
+{
+	const pid_t pids[2] = { a, b };
+	struct stat st[2];
+	char path[48];
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/ns/%s", pids[i], type);
+		if (stat(path, &st[i]) < 0)
+			return false;
+	}
+	return st[0].st_dev == st[1].st_dev && st[0].st_ino == st[1].st_ino;
 }
 
 int vms_proc_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg)

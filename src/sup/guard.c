@@ -11,7 +11,6 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
-#include "vmsup/host/mem.h"
 #include "vmsup/host/tracee.h"
 #include "vmsup/sup/sup.h"
 
@@ -82,14 +81,15 @@ static bool is_synchronous(int sig)
 	return sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE || sig == SIGTRAP;
 }
 
-static bool needs_guard(const struct vms_thread *thread, const struct vms_req *req)
+/* An action that cannot be read is refused by the kernel, or its page is filled when the program pleases: then to be safe. */
+static bool needs_guard(const struct vms_sup *sup, const struct vms_thread *thread, const struct vms_req *req)
 {
 	struct kernel_sigaction action;
 
 	if (is_synchronous((int)req->args[0]))
 		return false;
-	if (vms_mem_read(thread->tid, req->sigaction.action, &action, sizeof(action)) < 0)
-		return false;
+	if (vms_sup_read(sup, thread->tid, req->sigaction.action, &action, sizeof(action)) < 0)
+		return sup->has_userfaultfd;
 	return action.handler != (uintptr_t)SIG_DFL && action.handler != (uintptr_t)SIG_IGN &&
 	       !(action.flags & SA_RESTART);
 }
@@ -101,7 +101,7 @@ void vms_guard_step(struct vms_sup *sup, struct vms_thread *thread, const struct
 	struct vms_plan plan = vms_plan_pass();
 	int r;
 
-	if (!process->guarded && !process->guard_refused && needs_guard(thread, req)) {
+	if (!process->guarded && !process->guard_refused && needs_guard(sup, thread, req)) {
 		if (vms_exec_defers(sup, thread, trap))
 			return;
 		r = guard_process(sup, process);

@@ -50,11 +50,14 @@ bool vms_hold_on(struct vms_sup *sup, const struct vms_trap *trap)
 	return true;
 }
 
+long long vms_hold_max_ns(const struct vms_sup *sup)
+{
+	return sup->options.audit ? HOLD_MAX_AUDIT_NS : HOLD_MAX_NS;
+}
+
 bool vms_hold(struct vms_sup *sup, const struct vms_trap *trap)
 {
-	const long long max = sup->options.audit ? HOLD_MAX_AUDIT_NS : HOLD_MAX_NS;
-
-	if (sup->retried_since && vms_now_ns() - sup->retried_since > max)
+	if (sup->retried_since && vms_now_ns() - sup->retried_since > vms_hold_max_ns(sup))
 		return false;
 	return vms_hold_on(sup, trap);
 }

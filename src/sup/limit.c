@@ -8,10 +8,10 @@
  */
 #include <errno.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <linux/capability.h>
 
-#include "vmsup/host/mem.h"
 #include "vmsup/sup/sup.h"
 
 #define WIDE_RANGE ((vms_addr_t)1 << 40)
@@ -40,11 +40,60 @@ static rlim_t shown(const struct vms_sup *sup, const struct vms_process *process
 	return soft < budget ? soft : budget;
 }
 
+/* capable(CAP_SYS_RESOURCE) in the namespace of @other: its own, or one that is an ancestor of all in the tree, ours. */
+static bool has_power(const struct vms_proc_status *status, pid_t tid, pid_t other)
+{
+	return (status->cap_eff & ((uint64_t)1 << CAP_SYS_RESOURCE)) &&
+	       (vms_proc_same_ns(tid, getpid(), "user") || vms_proc_same_ns(tid, other, "user"));
+}
+
+/* Above its hard limit: a capability of the child's own user namespace is none. */
 static bool may_raise(pid_t tid)
 {
 	struct vms_proc_status status;
 
-	return vms_proc_status(tid, &status) == 0 && (status.cap_eff & ((uint64_t)1 << CAP_SYS_RESOURCE));
+	return vms_proc_status(tid, &status) == 0 && has_power(&status, tid, getpid());
+}
+
+/* kernel/sys.c check_prlimit_permission (6.18): we may be more powerful than who asks. */
+static bool may_touch(pid_t caller, pid_t target)
+{
+	struct vms_proc_status mine, its;
+	bool same = true;
+
+	if (vms_proc_status(caller, &mine) < 0 || vms_proc_status(target, &its) < 0)
+		return false;
+	if (mine.tgid == its.tgid)
+		return true;
+	for (int i = 0; i < 3; i++)
+		same = same && its.uid[i] == mine.uid[0] && its.gid[i] == mine.gid[0];
+	return same || has_power(&mine, caller, target);
+}
+
+/* The process that the caller calls @pid. NULL: none of ours, the kernel knows better. */
+static struct vms_process *find_target(struct vms_sup *sup, const struct vms_thread *caller, pid_t pid)
+{
+	struct vms_process *process, *next;
+	struct vms_proc_status status;
+
+	if (!pid)
+		return caller->process;
+	if (vms_proc_same_ns(caller->tid, getpid(), "pid")) {
+		struct vms_thread *thread = vms_tasks_find(&sup->tasks, pid);
+
+		if (thread)
+			return thread->process;
+		if (vms_tasks_find_process(&sup->tasks, pid) || !vms_proc_is_descendant(pid, getpid()) ||
+		    vms_tasks_get_process(&sup->tasks, pid, &process) < 0)
+			return vms_tasks_find_process(&sup->tasks, pid);
+		return process;
+	}
+	HASH_ITER(hh, sup->tasks.processes, process, next) {
+		if (vms_proc_status(process->pid, &status) == 0 && status.inner_tgid == pid &&
+		    vms_proc_same_ns(process->pid, caller->tid, "pid"))
+			return process;
+	}
+	return NULL;
 }
 
 /* The order of kernel/sys.c do_prlimit (6.18). Returns 0 or a positive errno for the child. */
@@ -62,16 +111,21 @@ static int set_limit(const struct vms_sup *sup, pid_t caller, pid_t target, cons
 	return prlimit(target, RLIMIT_AS, &real, NULL) < 0 ? errno : 0;
 }
 
-static int serve(const struct vms_sup *sup, const struct vms_thread *thread, const struct vms_req *req, pid_t target)
+/* 0 or a positive errno for the child; EAGAIN: leave it to the kernel. */
+static int serve(const struct vms_sup *sup, const struct vms_thread *thread, const struct vms_req *req,
+		 const struct vms_process *process)
 {
+	const pid_t target = process->pid;
 	struct rlimit old, new;
 	int r;
 
 	if ((req->call == VMS_CALL_SETRLIMIT && !req->rlimit.new_limit) ||
 	    (req->call == VMS_CALL_GETRLIMIT && !req->rlimit.old_limit))
 		return EFAULT;
-	if (req->rlimit.new_limit && vms_mem_read(thread->tid, req->rlimit.new_limit, &new, sizeof(new)) < 0)
+	if (req->rlimit.new_limit && vms_sup_read(sup, thread->tid, req->rlimit.new_limit, &new, sizeof(new)) < 0)
 		return EFAULT;
+	if (target != thread->process->pid && !may_touch(thread->tid, target))
+		return EPERM;
 	if (prlimit(target, RLIMIT_AS, NULL, &old) < 0)
 		return errno;
 	old.rlim_cur = less_fence(sup, old.rlim_cur);
@@ -81,22 +135,30 @@ static int serve(const struct vms_sup *sup, const struct vms_thread *thread, con
 		if (r)
 			return r;
 	}
-	old.rlim_cur = shown(sup, thread->process, old.rlim_cur);
-	if (req->rlimit.old_limit && vms_mem_write(thread->tid, req->rlimit.old_limit, &old, sizeof(old)) < 0)
-		return EFAULT;
-	return 0;
+	old.rlim_cur = shown(sup, process, old.rlim_cur);
+	r = req->rlimit.old_limit ? vms_sup_write(sup, thread->tid, req->rlimit.old_limit, &old, sizeof(old)) : 0;
+	if (r == -EAGAIN && !req->rlimit.new_limit)
+		return EAGAIN;
+	return r < 0 ? EFAULT : 0;
 }
 
 void vms_limit_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
 		    const struct vms_req *req, long long began)
 {
 	struct vms_plan plan = vms_plan_pass();
-	pid_t target = req->rlimit.pid ? req->rlimit.pid : thread->process->pid;
+	struct vms_process *target = NULL;
 
-	/* Another process of the tree, or one that has no fence: then the kernel's own answer is right. */
-	if ((sup->fence_size || thread->process->limits.max[VMS_LIMIT_VA] != VMS_UNLIMITED) &&
-	    vms_tasks_find_process(&sup->tasks, target)) {
+	if (sup->fence_size || thread->process->limits.max[VMS_LIMIT_VA] != VMS_UNLIMITED)
+		target = find_target(sup, thread, req->rlimit.pid);
+	/* Where nothing is to be added, or when it is none of the tree, the kernel's own answer is right. */
+	if (target) {
 		int error = serve(sup, thread, req, target);
+
+		/* What is shown can wait for a page of the program's own only in the kernel. */
+		if (error == EAGAIN) {
+			vms_step_answer(sup, trap, req, &plan, began);
+			return;
+		}
 
 		plan = error ? vms_plan_refuse(error) : vms_plan_reply(0);
 	}

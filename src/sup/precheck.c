@@ -20,14 +20,13 @@
 #include <linux/openat2.h>
 
 #include "vmsup/base/fd.h"
-#include "vmsup/host/mem.h"
 #include "vmsup/sup/sup.h"
 
 #define MAX_PATH 4096
 #define MAX_LOADS 64
 
 /* The string at @addr; it may end close before memory that is not there. */
-static int read_path(pid_t tid, vms_addr_t addr, char *buf, size_t size)
+static int read_path(const struct vms_sup *sup, pid_t tid, vms_addr_t addr, char *buf, size_t size)
 {
 	size_t done = 0;
 
@@ -37,7 +36,7 @@ static int read_path(pid_t tid, vms_addr_t addr, char *buf, size_t size)
 
 		if (chunk > size - done)
 			chunk = size - done;
-		r = vms_mem_read(tid, addr + done, buf + done, chunk);
+		r = vms_sup_read(sup, tid, addr + done, buf + done, chunk);
 		if (r < 0)
 			return r;
 		if (memchr(buf + done, '\0', chunk))
@@ -126,7 +125,7 @@ static int open_program(struct vms_sup *sup, const struct vms_trap *trap, struct
 	vms_autofd base = -1, file = -1;
 	char path[MAX_PATH], name[64];
 
-	if (read_path(trap->tid, trap->args[is_at ? 1 : 0], path, sizeof(path)) < 0)
+	if (read_path(sup, trap->tid, trap->args[is_at ? 1 : 0], path, sizeof(path)) < 0)
 		return -1;
 	base = open_base(trap, is_at, path);
 	if (base < 0)

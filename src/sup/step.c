@@ -8,9 +8,11 @@
  * then in flight, and settled when the thread comes again (flight.c).
  */
 #include <errno.h>
+#include <stddef.h>
 #include <sys/shm.h>
 
 #include <linux/prctl.h>
+#include <linux/userfaultfd.h>
 
 #include "vmsup/host/file.h"
 #include "vmsup/sup/sup.h"
@@ -65,20 +67,37 @@ bool vms_step_answer(struct vms_sup *sup, const struct vms_trap *trap, const str
 	return r == 0;
 }
 
+/*
+ * What is in flight is waited for once, however many calls wait for it: its thread may have returned long ago and never make
+ * another call.
+ */
+static bool is_overdue(const struct vms_sup *sup, const struct vms_plan *plan)
+{
+	struct vms_thread *thread = (struct vms_thread *)((uintptr_t)plan - offsetof(struct vms_thread, plan));
+
+	if (!thread->awaited_since)
+		thread->awaited_since = vms_now_ns();
+	return vms_now_ns() - thread->awaited_since > vms_hold_max_ns(sup);
+}
+
 /* Waiting for @busy would change what is decided. */
 static bool must_wait(const struct vms_sup *sup, const struct vms_plan *plan, const struct vms_plan *const *busy,
 		      size_t nr_busy)
 {
+	bool must = false;
+
+	/* To the end, so that all of them are awaited from now on. */
 	for (size_t i = 0; i < nr_busy; i++) {
-		if (!plan->chosen && plan->effect != VMS_EFFECT_NONE &&
-		    plan->effect != VMS_EFFECT_UNKNOWN &&
-		    (vms_plan_touches(busy[i], &plan->range) || vms_plan_touches(busy[i], &plan->from)))
-			return true;
+		bool waits = !plan->chosen && plan->effect != VMS_EFFECT_NONE && plan->effect != VMS_EFFECT_UNKNOWN &&
+			     (vms_plan_touches(busy[i], &plan->range) || vms_plan_touches(busy[i], &plan->from));
+
 		/* While another thread's call moves the gaps, where the kernel will place this one is a guess. */
 		if (sup->options.audit && plan->effect != VMS_EFFECT_NONE && vms_plan_moves_gaps(busy[i]))
-			return true;
+			waits = true;
+		if (waits && !is_overdue(sup, busy[i]))
+			must = true;
 	}
-	return false;
+	return must;
 }
 
 /* A fork child's tree is its parent's: what the parent did before the fork must be in it. */
@@ -144,6 +163,8 @@ static void image_step(struct vms_sup *sup, const struct vms_trap *trap, const s
 	if (req->call == VMS_CALL_SECCOMP ||
 	    (req->call == VMS_CALL_PRCTL && (uint32_t)req->args[0] == PR_SET_SECCOMP))
 		sup->reloc_conf.verify = true;
+	if (req->call == VMS_CALL_IOCTL || (req->call == VMS_CALL_USERFAULTFD && !(req->args[0] & UFFD_USER_MODE_ONLY)))
+		sup->has_userfaultfd = true;
 	vms_step_answer(sup, trap, req, &plan, began);
 }
 
@@ -202,6 +223,8 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 	case VMS_CALL_ARCH_PRCTL:
 	case VMS_CALL_PERSONALITY:
 	case VMS_CALL_SECCOMP:
+	case VMS_CALL_USERFAULTFD:
+	case VMS_CALL_IOCTL:
 		image_step(sup, trap, &req, began);
 		break;
 	case VMS_CALL_SETRLIMIT:

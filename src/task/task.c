@@ -171,6 +171,7 @@ void vms_thread_fly(struct vms_thread *thread, const struct vms_plan *plan, cons
 		return;
 	vms_thread_land(thread);
 	thread->plan = *plan;
+	thread->awaited_since = 0;
 	thread->growth = *growth;
 	vms_usage_add(&mm->in_flight_growth, growth);
 	vms_usage_add(&thread->process->owner->in_flight_growth, growth);

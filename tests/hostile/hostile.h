@@ -112,6 +112,17 @@ __attribute__((unused)) static void check_fence(const char *after)
 		escaped(after);
 }
 
+/* Wait for a child and take over its failure. */
+__attribute__((unused)) static void wait_for(pid_t pid)
+{
+	int status;
+
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		broken("waitpid");
+	if (WIFEXITED(status) && WEXITSTATUS(status))
+		_exit(WEXITSTATUS(status));
+}
+
 /* Run argv with LO HI put in; used by guests that exec themselves. */
 __attribute__((unused)) static char **self_argv(char **argv, const char *word, const char *more)
 {

@@ -19,7 +19,9 @@ struct vms_proc_status {
 	pid_t ppid;
 	pid_t tracer; /* 0: nobody */
 	unsigned int threads;
-	uint64_t cap_eff;
+	unsigned int uid[3], gid[3]; /* real, effective, saved */
+	pid_t inner_tgid; /* in its own pid namespace */
+	uint64_t cap_eff; /* in its own user namespace */
 	char comm[32];
 };
 
@@ -53,6 +55,9 @@ VMS_MUST_CHECK int vms_proc_pidfd(pid_t pid);
 VMS_MUST_CHECK int vms_proc_getfd(int pidfd, int fd);
 /** True when both have the same mm. False also when it cannot be told. */
 bool vms_proc_same_mm(pid_t a, pid_t b);
+
+/** True when both are in the same namespace @type ("user", "pid"). False also when it cannot be told. */
+bool vms_proc_same_ns(pid_t a, pid_t b, const char *type);
 
 /** Call @fn for each thread of @pid that is listed now. 0 or -errno (of opening, or the first from @fn). */
 VMS_MUST_CHECK int vms_proc_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg);

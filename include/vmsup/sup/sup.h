@@ -73,6 +73,7 @@ struct vms_sup {
 	bool moves_images; /* every exec is relocated */
 	vms_addr_t fence_size; /* bytes of address space that the fence takes in each process */
 	uint64_t seed;
+	bool has_userfaultfd; /* a task of the tree may make reads of its memory wait */
 
 	struct vms_loop *loop;
 	struct vms_listener listener;
@@ -122,6 +123,8 @@ void vms_flight_reread(struct vms_sup *sup, struct vms_process *process);
 /* hold.c: calls that wait for others */
 /** Take @trap in; false when it must not wait (any longer). */
 bool vms_hold(struct vms_sup *sup, const struct vms_trap *trap);
+/** The longest that it waits for, and that a call in flight is waited for. */
+long long vms_hold_max_ns(const struct vms_sup *sup);
 /** Take @trap in for as long as it takes; false when there is no room. */
 bool vms_hold_on(struct vms_sup *sup, const struct vms_trap *trap);
 int vms_hold_start(struct vms_sup *sup);
@@ -166,6 +169,12 @@ void vms_exec_gone(struct vms_sup *sup, struct vms_tracee *tracee);
 /** 0, or a positive errno for the child with a sentence in @err. */
 int vms_precheck(struct vms_sup *sup, const struct vms_trap *trap, struct vms_err *err);
 void vms_precheck_done(struct vms_sup *sup);
+
+/* memory.c: the memory of a task, without waiting for its pages */
+/** vms_mem_read; -EFAULT also for a page that would have to be waited for. */
+VMS_MUST_CHECK int vms_sup_read(const struct vms_sup *sup, pid_t tid, vms_addr_t addr, void *buf, size_t len);
+/** vms_mem_write; -EAGAIN for a page that would have to be waited for. */
+VMS_MUST_CHECK int vms_sup_write(const struct vms_sup *sup, pid_t tid, vms_addr_t addr, const void *buf, size_t len);
 
 /* guard.c */
 void vms_guard_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,

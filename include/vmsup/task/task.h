@@ -54,6 +54,7 @@ struct vms_thread {
 	struct vms_plan plan; /* valid while is_in_flight */
 	struct vms_usage growth; /* the most that it adds; valid while is_in_flight */
 	bool is_in_flight;
+	long long awaited_since; /* ns; since when others wait for what it has in flight, 0: they do not */
 	struct vms_thread *flight_prev, *flight_next;
 	struct vms_thread *sibling_prev, *sibling_next;
 	UT_hash_handle hh;
