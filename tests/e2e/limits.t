@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 
 def limited(way, options, argv, **kw):
-    got = t.run(way, [t.place.guest("limits")] + [str(a) for a in argv], extra=options, **kw)
+    got = t.run(way, [t.place.guest("budget")] + [str(a) for a in argv], extra=options, **kw)
     wrong = t.stats_wrong(got)
     t.require(not wrong, "%s\n%s" % (wrong, got))
     return got
@@ -49,7 +49,7 @@ def reservations(way):
 @s.case
 def reservation_beyond_ulimit():
     """64 GiB reserved as Go does: well under --max-commit 512M, dead under ulimit -v 512M"""
-    guest = t.place.guest("limits")
+    guest = t.place.guest("budget")
     words = [t.place.vmsup(), "run", "--max-commit", "512M", "--", guest, "reserve", str(64 << 30)]
     t.expect(t.finish(t.Proc(words, t.place.fresh(t.ME), t.place.env(t.ME))), 0, r"\Areserved\n\Z")
     got = t.run_native(t.ME, ["bash", "-c", "ulimit -v 524288; exec %s reserve %d" % (guest, 64 << 30)])
@@ -133,7 +133,7 @@ def on_limit(way):
     """--on-limit: a signal with the ENOMEM, or death"""
     t.expect(limited(way, ["--max-commit=64M", "--on-limit=signal:USR1"], ["signal"]), 0, r"\AENOMEM 1\n\Z")
     t.expect(limited(way, ["--max-commit=64M", "--on-limit=enomem"], ["signal"]), 0, r"\AENOMEM 0\n\Z")
-    got = t.run(way, [t.place.guest("limits"), "signal"], extra=["--max-commit=64M", "--on-limit", "kill"])
+    got = t.run(way, [t.place.guest("budget"), "signal"], extra=["--max-commit=64M", "--on-limit", "kill"])
     t.expect(got, -9)
 
 
@@ -154,7 +154,7 @@ def ask(guest):
 @s.case_for(t.ways(ranges=("low",)))
 def changed_live(way):
     """vmsup limit shows and changes the limits of a running process; not from inside"""
-    with t.Held(way, [t.place.guest("limits"), "hold"], extra=["--max-commit=64M", "--tree-max-va=1G"]) as g:
+    with t.Held(way, [t.place.guest("budget"), "hold"], extra=["--max-commit=64M", "--tree-max-va=1G"]) as g:
         pid = str(g.pid)
         got = json.loads(t.expect(t.verb(way, "limit", "--json", pid), 0).out)
         t.require(got["limits"] == {"commit": 64 * MIB} and got["tree_limits"] == {"va": 1 << 30}, "%r" % got)
@@ -183,7 +183,7 @@ def changed_live(way):
 @s.case_for(LOW)
 def inherited(way):
     """a limit that was set live holds over fork and exec"""
-    script = "echo ready; read x; %s commit 209715200 | head -1; read x; exit 0" % t.place.guest("limits")
+    script = "echo ready; read x; %s commit 209715200 | head -1; read x; exit 0" % t.place.guest("budget")
     with t.Held(way, ["bash", "-c", script]) as g:
         t.expect(t.verb(way, "limit", "--max-commit", "40M", str(g.pid)), 0)
         ask(g)

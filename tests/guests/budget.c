@@ -1,14 +1,14 @@
 /*
  * Claim: a call that would pass a limit fails with ENOMEM, what is below it works, and what was given back counts no more.
- * limits WHAT BYTES: how much of WHAT can be had, asked for in steps of 1 MiB, twice; prints both in MiB and the errno
+ * budget WHAT BYTES: how much of WHAT can be had, asked for in steps of 1 MiB, twice; prints both in MiB and the errno
  *   commit (mmap), protect (mprotect of a reservation), grow (mremap), heap (sbrk), shared
- * limits maps N: how many mappings can be had, at most N; prints the number and the errno
- * limits reserve BYTES: reserves so much without access, commits 16 MiB of it
- * limits threads BYTES: 8 threads take and give back; never more than BYTES at once
- * limits forks BYTES: a child for each MiB of BYTES takes 1 MiB; prints how many could
- * limits signal: how often SIGUSR1 came with one call that fails
- * limits hold: says ready; at each line of stdin takes 1 MiB, and says whether it could
- * limits rlimit: prints RLIMIT_AS, soft
+ * budget maps N: how many mappings can be had, at most N; prints the number and the errno
+ * budget reserve BYTES: reserves so much without access, commits 16 MiB of it
+ * budget threads BYTES: 8 threads take and give back; never more than BYTES at once
+ * budget forks BYTES: a child for each MiB of BYTES takes 1 MiB; prints how many could
+ * budget signal: how often SIGUSR1 came with one call that fails
+ * budget hold: says ready; at each line of stdin takes 1 MiB, and says whether it could
+ * budget rlimit: prints RLIMIT_AS, soft
  */
 #include <errno.h>
 #include <pthread.h>
