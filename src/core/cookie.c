@@ -7,7 +7,7 @@
 
 void vms_cookie_mark(const struct vms_cookie *cookie, int nr, uint64_t args[6])
 {
-	enum vms_call call = vms_call_by_nr(nr);
+	enum vms_call call = vms_call_by_nr(VMS_ARCH_X86_64, nr);
 	enum vms_cookie_kind kind =
 		call < VMS_NR_CALLS ? vms_call_get(call)->cookie : VMS_COOKIE_NONE;
 

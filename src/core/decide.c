@@ -53,6 +53,15 @@ static bool make_span(const struct vms_space *space, vms_addr_t addr, vms_addr_t
 	return true;
 }
 
+/*
+ * 64-bit code that makes an i386 call, or the reverse: the kernel then searches from another base. The fence keeps what it finds
+ * inside.
+ */
+static bool is_foreign(const struct decision *d)
+{
+	return d->req->arch != d->space->arch;
+}
+
 static bool outside(const struct vms_space *space, const struct vms_range *span)
 {
 	return space->confined && !vms_range_covers(&space->range, span);
@@ -208,6 +217,7 @@ static struct vms_plan decide_mmap(const struct decision *d)
 		.above4g = flags & MAP_ABOVE4G,
 		.hugetlb = flags & MAP_HUGETLB,
 		.thp_file = d->facts->file.known && d->facts->file.thp,
+		.i386 = req->arch == VMS_ARCH_I386,
 	};
 	struct vms_plan plan = { .verdict = VMS_CONTINUE };
 	vms_addr_t addr;
@@ -216,7 +226,7 @@ static struct vms_plan decide_mmap(const struct decision *d)
 		return decide_mmap_fixed(d);
 	if (!want.length || want.length > d->space->user.end || (!anon && !vms_page_aligned(want.offset)))
 		return vms_plan_pass();
-	if (want.hugetlb) {
+	if (want.hugetlb || is_foreign(d)) {
 		plan = pass_unknown();
 		plan.chosen = true;
 		return plan;
@@ -343,6 +353,7 @@ static struct vms_plan mremap_grow(const struct decision *d, const struct vms_vm
 		.has_file = src->ino != 0,
 		.thp_file = d->facts->file.known && d->facts->file.thp,
 		.offset = src->ino ? src->offset + (from->start - src->range.start) : 0,
+		.i386 = req->arch == VMS_ARCH_I386,
 	};
 	struct vms_plan plan = { .verdict = VMS_CONTINUE };
 	struct vms_plan move;
@@ -361,6 +372,8 @@ static struct vms_plan mremap_grow(const struct decision *d, const struct vms_vm
 		plan.vma = moved_vma(src, from->end, &more);
 		return plan;
 	}
+	if (is_foreign(d))
+		return pass_unknown();
 	if (!(req->mremap.flags & MREMAP_MAYMOVE))
 		return kept_out ? vms_plan_refuse(ENOMEM) : pass_unknown();
 	/* The kernel would grow it in place. */
@@ -467,7 +480,9 @@ static struct vms_vma shm_vma(int flags, const struct vms_range *range)
 static struct vms_plan decide_shmat(const struct decision *d)
 {
 	const struct vms_req *req = d->req;
-	struct vms_place_req want = { .length = vms_page_up(d->facts->shm.size), .has_file = true };
+	struct vms_place_req want = { .length = vms_page_up(d->facts->shm.size),
+				      .has_file = true,
+				      .i386 = req->arch == VMS_ARCH_I386 };
 	struct vms_plan plan = { 0 };
 	struct vms_range span;
 	vms_addr_t addr;
@@ -480,7 +495,7 @@ static struct vms_plan decide_shmat(const struct decision *d)
 			return vms_plan_refuse(EINVAL);
 		return pass_unknown();
 	}
-	if (place(d, &want, &plan, &addr) < 0)
+	if (is_foreign(d) || place(d, &want, &plan, &addr) < 0)
 		return pass_unknown();
 	plan.effect = VMS_EFFECT_MAP;
 	plan.range = (struct vms_range){ addr, addr + want.length };

@@ -69,6 +69,9 @@ static bool wants_huge(const struct vms_space *space, const struct vms_place_req
 	/* For anonymous memory a hint keeps the kernel from it; one within the first page is none. */
 	if (req->low2g || (!req->has_file && vms_page_down(req->hint)))
 		return false;
+	/* Not for 32-bit calls, since there is a rule for anonymous memory (6.7). */
+	if (req->i386 && (!req->has_file || space->rules.thp_anon_multiple))
+		return false;
 	if (req->has_file || req->shared_anon) {
 		if (!req->thp_file || req->shared_anon)
 			return false;

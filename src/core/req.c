@@ -3,8 +3,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "vmsup/core/vma.h"
+
+#ifndef MAP_ABOVE4G
+#define MAP_ABOVE4G 0x80
+#endif
 
 typedef void decode_fn(const uint64_t a[6], struct vms_req *req);
 
@@ -104,16 +109,87 @@ static decode_fn *const decoders[VMS_NR_CALLS] = {
 	[VMS_CALL_PERSONALITY] = decode_personality,
 };
 
-int vms_req_decode(int nr, const uint64_t args[6], struct vms_req *ret_req)
+/* ipc(call, first, second, third, ptr): see arch/x86 syscall_32.tbl, ipc/syscall.c compat_ksys_ipc (6.18). */
+static void decode_ipc(const uint64_t a[6], struct vms_req *req)
 {
-	enum vms_call call = vms_call_by_nr(nr);
-	struct vms_req req = { .call = call };
+	const uint32_t which = a[0] & 0xffff, version = (uint32_t)a[0] >> 16;
+	const uint64_t shmat[6] = { a[1], a[4], a[2], a[3], 0, 0 }, shmdt[6] = { a[4], 0, 0, 0, 0, 0 };
 
-	if (call == VMS_NR_CALLS)
+	/* SHMAT of version 1 is refused by the kernel; as an shmdt it is passed on. */
+	if (which == VMS_IPC_SHMAT && version != 1) {
+		memcpy(req->args, shmat, sizeof(shmat));
+		decode_shmat(shmat, req);
+		return;
+	}
+	req->call = VMS_CALL_SHMDT;
+	memcpy(req->args, shmdt, sizeof(shmdt));
+	decode_shmdt(shmdt, req);
+}
+
+static void decode_args(struct vms_req *req)
+{
+	uint64_t args[6];
+
+	memcpy(args, req->args, sizeof(args));
+	if (decoders[req->call])
+		decoders[req->call](args, req);
+}
+
+static void decode_i386(struct vms_req *req)
+{
+	/* What the upper halves hold is nobody's business; the kernel does not look. */
+	for (int i = 0; i < 6; i++)
+		req->args[i] = (uint32_t)req->args[i];
+	switch (req->form) {
+	case VMS_FORM_BLOCK:
+		break;
+	case VMS_FORM_IPC: {
+		uint64_t args[6];
+
+		memcpy(args, req->args, sizeof(args));
+		decode_ipc(args, req);
+		break;
+	}
+	case VMS_FORM_PAGES:
+		decode_args(req);
+		req->mmap.offset = req->args[5] * VMS_PAGE_SIZE;
+		/* arch/x86/kernel/sys_x86_64.c: without meaning in a 32-bit call. */
+		req->mmap.flags &= ~(uint32_t)(MAP_32BIT | MAP_ABOVE4G);
+		break;
+	default:
+		decode_args(req);
+		break;
+	}
+}
+
+int vms_req_decode(enum vms_arch arch, int nr, const uint64_t args[6], struct vms_req *ret_req)
+{
+	const struct vms_i386_call *i386 = arch == VMS_ARCH_I386 ? vms_i386_find(nr) : NULL;
+	struct vms_req req = { .call = vms_call_by_nr(arch, nr), .arch = arch };
+
+	if (req.call == VMS_NR_CALLS)
 		return -ENOSYS;
 	memcpy(req.args, args, sizeof(req.args));
-	if (decoders[call])
-		decoders[call](args, &req);
+	if (i386) {
+		req.form = i386->form;
+		decode_i386(&req);
+	} else {
+		decode_args(&req);
+	}
 	*ret_req = req;
+	return 0;
+}
+
+int vms_req_decode_block(struct vms_req *req, const uint32_t words[6])
+{
+	if (!vms_page_aligned(words[5]))
+		return -EINVAL;
+	for (int i = 0; i < 6; i++)
+		req->args[i] = words[i];
+	req->args[5] /= VMS_PAGE_SIZE;
+	req->form = VMS_FORM_PAGES;
+	decode_i386(req);
+	/* Its registers do not say what it does: it must not be carried out as it is. */
+	req->form = VMS_FORM_BLOCK;
 	return 0;
 }

@@ -12,10 +12,45 @@
 #include <string.h>
 
 #include "vmsup/host/mem.h"
+#include "vmsup/host/tracee.h"
 
 #define MAX_PHDRS 4096
 #define MAX_ARG_WORDS ((size_t)4 << 20)
 #define FIRST_READ_WORDS ((size_t)1024)
+
+size_t vms_image_word_size(const struct vms_image *image)
+{
+	return image->arch == VMS_ARCH_I386 ? sizeof(uint32_t) : sizeof(uint64_t);
+}
+
+void vms_image_put_words(const struct vms_image *image, size_t at, size_t nr, void *buf)
+{
+	unsigned char *to = buf;
+
+	for (size_t i = at; i < at + nr; i++) {
+		/* Little-endian: the lower half comes first. */
+		memcpy(to, &image->words[i], vms_image_word_size(image));
+		to += vms_image_word_size(image);
+	}
+}
+
+static int read_words(pid_t pid, const struct vms_image *image, size_t nr)
+{
+	uint64_t *words = image->words;
+	uint32_t *halves = (uint32_t *)(void *)words;
+	int r = vms_mem_read(pid, image->rsp, words, nr * vms_image_word_size(image));
+
+	if (r < 0 || image->arch == VMS_ARCH_X86_64)
+		return r;
+	/* In place, from the end: what is still to be widened is never overwritten. */
+	for (size_t i = nr; i-- > 0;) {
+		uint32_t word;
+
+		memcpy(&word, &halves[i], sizeof(word));
+		words[i] = word;
+	}
+	return 0;
+}
 
 static const struct vms_vma *vma_at(const struct vms_vma_list *list, vms_addr_t addr)
 {
@@ -57,7 +92,7 @@ static bool find_vectors(struct vms_image *image, size_t n)
 
 static int read_vectors(pid_t pid, struct vms_image *image, vms_addr_t stack_end)
 {
-	size_t all = (size_t)(stack_end - image->rsp) / sizeof(uint64_t);
+	size_t all = (size_t)(stack_end - image->rsp) / vms_image_word_size(image);
 
 	if (all > MAX_ARG_WORDS)
 		all = MAX_ARG_WORDS;
@@ -71,7 +106,7 @@ static int read_vectors(pid_t pid, struct vms_image *image, vms_addr_t stack_end
 		if (!words)
 			return -ENOMEM;
 		image->words = words;
-		r = vms_mem_read(pid, image->rsp, words, n * sizeof(*words));
+		r = read_words(pid, image, n);
 		if (r < 0)
 			return r;
 		if (find_vectors(image, n))
@@ -117,7 +152,27 @@ static bool span_of_loads(const Elf64_Phdr *phdrs, size_t nr, struct vms_image_p
 	return start < end;
 }
 
-static int read_phdrs(pid_t pid, vms_addr_t addr, size_t nr, Elf64_Phdr **ret_phdrs)
+static Elf64_Phdr widen_phdr(const Elf32_Phdr *p)
+{
+	return (Elf64_Phdr){ .p_type = p->p_type,   .p_flags = p->p_flags,   .p_offset = p->p_offset,
+			     .p_vaddr = p->p_vaddr, .p_paddr = p->p_paddr,   .p_filesz = p->p_filesz,
+			     .p_memsz = p->p_memsz, .p_align = p->p_align };
+}
+
+static int read_phdrs32(pid_t pid, vms_addr_t addr, size_t nr, Elf64_Phdr *phdrs)
+{
+	for (size_t i = 0; i < nr; i++) {
+		Elf32_Phdr phdr;
+		int r = vms_mem_read(pid, addr + i * sizeof(phdr), &phdr, sizeof(phdr));
+
+		if (r < 0)
+			return r;
+		phdrs[i] = widen_phdr(&phdr);
+	}
+	return 0;
+}
+
+static int read_phdrs(pid_t pid, enum vms_arch arch, vms_addr_t addr, size_t nr, Elf64_Phdr **ret_phdrs)
 {
 	Elf64_Phdr *phdrs;
 	int r;
@@ -127,7 +182,10 @@ static int read_phdrs(pid_t pid, vms_addr_t addr, size_t nr, Elf64_Phdr **ret_ph
 	phdrs = calloc(nr, sizeof(*phdrs));
 	if (!phdrs)
 		return -ENOMEM;
-	r = vms_mem_read(pid, addr, phdrs, nr * sizeof(*phdrs));
+	if (arch == VMS_ARCH_I386)
+		r = read_phdrs32(pid, addr, nr, phdrs);
+	else
+		r = vms_mem_read(pid, addr, phdrs, nr * sizeof(*phdrs));
 	if (r < 0) {
 		free(phdrs);
 		return r;
@@ -213,7 +271,7 @@ static int read_exe(pid_t pid, struct vms_image *image)
 	Elf64_Phdr *phdrs = NULL;
 	int r;
 
-	r = read_phdrs(pid, at_phdr, nr, &phdrs);
+	r = read_phdrs(pid, image->arch, at_phdr, nr, &phdrs);
 	if (r < 0)
 		return r;
 	if (!span_of_loads(phdrs, nr, part) || 
@@ -232,25 +290,43 @@ static int read_exe(pid_t pid, struct vms_image *image)
 	return part->span.start < part->span.end ? 0 : -ENOEXEC;
 }
 
+/* Where the ELF header at @base says that the program headers are. */
+static int find_phdrs(pid_t pid, enum vms_arch arch, vms_addr_t base, vms_addr_t *ret_addr, size_t *ret_nr)
+{
+	union {
+		Elf64_Ehdr e64;
+		Elf32_Ehdr e32;
+	} ehdr;
+	const bool is_64 = arch == VMS_ARCH_X86_64;
+	int r = vms_mem_read(pid, base, &ehdr, is_64 ? sizeof(ehdr.e64) : sizeof(ehdr.e32));
+
+	if (r < 0)
+		return r;
+	if (memcmp(ehdr.e64.e_ident, ELFMAG, SELFMAG) != 0)
+		return -ENOEXEC;
+	if (is_64 ? ehdr.e64.e_phentsize != sizeof(Elf64_Phdr) : ehdr.e32.e_phentsize != sizeof(Elf32_Phdr))
+		return -ENOEXEC;
+	*ret_addr = base + (is_64 ? ehdr.e64.e_phoff : ehdr.e32.e_phoff);
+	*ret_nr = is_64 ? ehdr.e64.e_phnum : ehdr.e32.e_phnum;
+	return 0;
+}
+
 static int read_interp(pid_t pid, struct vms_image *image)
 {
 	struct vms_image_part *part = &image->parts[VMS_PART_INTERP];
-	vms_addr_t base = auxv_get(image, AT_BASE);
+	vms_addr_t base = auxv_get(image, AT_BASE), addr;
 	Elf64_Phdr *phdrs = NULL;
-	Elf64_Ehdr ehdr;
+	size_t nr;
 	int r;
 
 	if (!base)
 		return 0;
-	r = vms_mem_read(pid, base, &ehdr, sizeof(ehdr));
+	r = find_phdrs(pid, image->arch, base, &addr, &nr);
+	if (r == 0)
+		r = read_phdrs(pid, image->arch, addr, nr, &phdrs);
 	if (r < 0)
 		return r;
-	if (memcmp(ehdr.e_ident, ELFMAG, SELFMAG) != 0 || ehdr.e_phentsize != sizeof(Elf64_Phdr))
-		return -ENOEXEC;
-	r = read_phdrs(pid, base + ehdr.e_phoff, ehdr.e_phnum, &phdrs);
-	if (r < 0)
-		return r;
-	if (!span_of_loads(phdrs, ehdr.e_phnum, part))
+	if (!span_of_loads(phdrs, nr, part))
 		r = -ENOEXEC;
 	free(phdrs);
 	part->span.start += base;
@@ -302,6 +378,10 @@ int vms_image_read(pid_t pid, const struct user_regs_struct *regs, const struct 
 	struct vms_image image = { .maps = VMS_MAPS_INIT, .rsp = regs->rsp };
 	int r = vms_maps_open(pid, &image.maps);
 
+	if (vms_regs_are_compat(regs))
+		image.arch = VMS_ARCH_I386;
+	if (r == 0 && image.arch == VMS_ARCH_I386)
+		r = vms_proc_personality(pid, &image.persona);
 	if (r == 0)
 		r = vms_maps_read(&image.maps, user, &image.vmas);
 	if (r == 0)

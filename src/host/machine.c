@@ -19,6 +19,8 @@
 
 #define USER_END_47 ((vms_addr_t)0x7ffffffff000)
 #define USER_END_56 ((vms_addr_t)0xfffffffffff000)
+/* arch/x86/include/asm/page_64_types.h IA32_PAGE_OFFSET */
+#define I386_USER_END ((vms_addr_t)0xffffe000)
 #define DEFAULT_GUARD_PAGES 256
 
 static vms_addr_t read_number(const char *path, vms_addr_t otherwise)
@@ -140,5 +142,21 @@ void vms_machine_learn(struct vms_machine *ret_machine)
 	m.has_mseal = syscall(SYS_mseal, 0, 0, 0) == 0;
 	/* arch/x86/mm/mmap.c: the gap below the stack is at most 5/6 of the addresses, the random part 2^28 pages. */
 	m.lowest_mmap_base = USER_END_47 / 6 - ((vms_addr_t)1 << 40) - ((vms_addr_t)1 << 36);
+	m.i386_user = (struct vms_range){ 0, I386_USER_END };
+	m.i386_random = VMS_PAGE_SIZE << read_number("/proc/sys/vm/mmap_rnd_compat_bits", 16);
 	*ret_machine = m;
+}
+
+/* arch/x86/mm/mmap.c mmap_base (6.18) */
+vms_addr_t vms_machine_i386_mmap_base(const struct vms_machine *machine, vms_addr_t stack_limit)
+{
+	const vms_addr_t min = (vms_addr_t)128 << 20, max = I386_USER_END / 6 * 5;
+	const vms_addr_t pad = ((vms_addr_t)8 << 20) + machine->rules.guard;
+	vms_addr_t gap = stack_limit > max ? max : stack_limit + pad;
+
+	if (gap > max)
+		gap = max;
+	if (gap < min)
+		gap = min;
+	return vms_page_down(I386_USER_END - gap - machine->i386_random);
 }

@@ -217,6 +217,22 @@ int vms_maps_read(struct vms_maps *maps, const struct vms_range *range, struct v
 	return maps->has_query ? read_by_query(maps, range, list) : each_line(maps, take_line, &t);
 }
 
+bool vms_maps_is_free(struct vms_maps *maps, const struct vms_range *range)
+{
+	struct procmap_query_arg q;
+	struct vms_vma_list list = { 0 };
+	bool is_free;
+	int r;
+
+	if (maps->has_query) {
+		r = query(maps->fd, QUERY_COVERING_OR_NEXT, range->start, &q);
+		return r == -ENOENT || (r == 0 && q.vma_start >= range->end);
+	}
+	is_free = vms_maps_read(maps, range, &list) == 0 && !list.nr;
+	vms_vma_list_done(&list);
+	return is_free;
+}
+
 struct name_read {
 	vms_addr_t addr;
 	char *buf;

@@ -189,21 +189,37 @@ int vms_proc_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg)
 	return r;
 }
 
-vms_addr_t vms_proc_auxv(pid_t pid, unsigned long type)
+vms_addr_t vms_proc_auxv(pid_t pid, enum vms_arch arch, unsigned long type)
 {
-	uint64_t words[128];
+	const size_t size = arch == VMS_ARCH_I386 ? sizeof(uint32_t) : sizeof(uint64_t);
+	unsigned char bytes[1024];
 	char path[32];
 	vms_autofd fd = -1;
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/auxv", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, words, sizeof(words));
-	for (ssize_t i = 0; (i + 2) * (ssize_t)sizeof(words[0]) <= n; i += 2) {
-		if (words[i] == type)
-			return words[i + 1];
+	n = fd < 0 ? -1 : read(fd, bytes, sizeof(bytes));
+	for (ssize_t at = 0; at + 2 * (ssize_t)size <= n; at += 2 * (ssize_t)size) {
+		uint64_t pair[2] = { 0 };
+
+		/* Little-endian: a short word is the lower half. */
+		memcpy(&pair[0], bytes + at, size);
+		memcpy(&pair[1], bytes + at + size, size);
+		if (pair[0] == type)
+			return pair[1];
 	}
 	return 0;
+}
+
+int vms_proc_personality(pid_t pid, uint64_t *ret_persona)
+{
+	char buf[32];
+	int r = read_small(pid, "personality", buf, sizeof(buf));
+
+	if (r == 0)
+		*ret_persona = strtoull(buf, NULL, 16);
+	return r;
 }
 
 /* More hops than any real chain of parents; a chain that changes under us may be a loop for a moment. */

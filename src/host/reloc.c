@@ -5,6 +5,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -130,6 +131,21 @@ static int choose_scratch(struct vms_reloc *reloc)
 	return vms_err_set(&reloc->err, -ENOMEM, "the range is too small to move the program into: choose a larger --range");
 }
 
+static int write_words(const struct vms_reloc *reloc)
+{
+	const struct vms_image *image = &reloc->image;
+	const size_t size = image->nr_words * vms_image_word_size(image);
+	void *buf = malloc(size);
+	int r;
+
+	if (!buf)
+		return -ENOMEM;
+	vms_image_put_words(image, 0, image->nr_words, buf);
+	r = vms_mem_write(reloc->pid, image->rsp, buf, size);
+	free(buf);
+	return r;
+}
+
 /* argv, envp and the addresses in the auxiliary vector; written before the stack moves. */
 static int rewrite_stack(struct vms_reloc *reloc)
 {
@@ -145,6 +161,7 @@ static int rewrite_stack(struct vms_reloc *reloc)
 		case AT_PHDR:
 		case AT_ENTRY:
 		case AT_BASE:
+		case AT_SYSINFO: /* i386: the vdso's system call */
 		case AT_SYSINFO_EHDR:
 		case AT_EXECFN:
 		case AT_RANDOM:
@@ -157,12 +174,14 @@ static int rewrite_stack(struct vms_reloc *reloc)
 			break;
 		}
 	}
-	return vms_mem_write(reloc->pid, image->rsp, w, image->nr_words * sizeof(*w));
+	return write_words(reloc);
 }
 
-/* Without a vdso a system call instruction is put at the entry point for a while. */
-static int poke_syscall(struct vms_reloc *reloc, vms_addr_t at)
+/* Where there is none, a system call instruction is put into the program's code for a while. */
+static int poke_syscall(struct vms_reloc *reloc, vms_addr_t addr)
 {
+	/* A word that does not cross into another page. */
+	const vms_addr_t at = addr & ~(vms_addr_t)(sizeof(long) - 1);
 	int r = vms_tracee_peek(reloc->pid, at, &reloc->poked);
 
 	if (r == 0)
@@ -177,10 +196,14 @@ static int poke_syscall(struct vms_reloc *reloc, vms_addr_t at)
 
 static int find_syscall(struct vms_reloc *reloc)
 {
-	vms_addr_t offset = reloc->image.vdso ? vdso_syscall_offset() : 0;
+	const bool has_vdso64 = reloc->image.vdso && reloc->image.arch == VMS_ARCH_X86_64;
+	vms_addr_t offset = has_vdso64 ? vdso_syscall_offset() : 0;
 
+	if (!offset && poke_syscall(reloc, reloc->regs.rip) == 0)
+		return 0;
+	/* An entry point that is nowhere: the program shall die of it, not of us. */
 	if (!offset)
-		return poke_syscall(reloc, reloc->regs.rip);
+		return poke_syscall(reloc, reloc->image.vdso ? reloc->image.vdso : reloc->regs.rip);
 	reloc->syscall_ip = reloc->image.vdso + offset;
 	return 0;
 }
@@ -192,11 +215,16 @@ int vms_reloc_begin(struct vms_reloc *reloc, pid_t pid, const struct vms_reloc_c
 
 	*reloc = (struct vms_reloc){ .pid = pid, .conf = conf, .image = { .maps = VMS_MAPS_INIT } };
 	r = vms_tracee_get_regs(pid, &reloc->regs);
-	if (r == -ENOEXEC)
-		return vms_err_set(&reloc->err, -ENOEXEC,
-				   "the program is a 32-bit (i386) one: vmsup runs 64-bit x86-64 programs only");
 	if (r < 0)
 		return fail(reloc, r, "reading its registers");
+	if (vms_regs_are_compat(&reloc->regs)) {
+		if (!conf->i386)
+			return vms_err_set(&reloc->err, -ENOEXEC,
+					   "the program is a 32-bit (i386) one, and the range 0x%llx-0x%llx lies above 4 GiB: "
+					   "choose a --range below",
+					   (unsigned long long)conf->range.start, (unsigned long long)conf->range.end);
+		reloc->conf = conf = conf->i386;
+	}
 	r = vms_image_read(pid, &reloc->regs, &conf->user, &reloc->image, &reloc->err);
 	if (r < 0)
 		return r;
@@ -230,7 +258,8 @@ static int run_call(struct vms_reloc *reloc, int nr, const uint64_t call_args[6]
 
 	memcpy(args, call_args, sizeof(args));
 	vms_cookie_mark(&reloc->conf->cookie, nr, args);
-	vms_regs_set_call(&regs, reloc->syscall_ip, nr, args);
+	vms_regs_set_64(&regs);
+	vms_regs_set_call(&regs, VMS_ARCH_X86_64, reloc->syscall_ip, nr, args);
 	r = vms_tracee_set_regs(reloc->pid, &regs);
 	return r < 0 ? r : vms_tracee_resume(reloc->pid, VMS_RESUME_STEP, 0);
 }
@@ -265,6 +294,7 @@ static int start_blob(struct vms_reloc *reloc)
 		return fail(reloc, r, "planning the moves");
 	r = vms_mem_write_forced(reloc->pid, reloc->scratch, script.bytes, script.size);
 	regs = reloc->regs;
+	vms_regs_set_64(&regs);
 	regs.rip = reloc->scratch;
 	regs.rbx = reloc->scratch + script.table_at;
 	regs.orig_rax = (uint64_t)-1;
@@ -290,7 +320,7 @@ static int unmap_scratch(struct vms_reloc *reloc)
 	if (r < 0)
 		return fail(reloc, r, "reading the result of the moves");
 	if (call.nr != VMS_BLOB_END) {
-		enum vms_call known = vms_call_by_nr(call.nr);
+		enum vms_call known = vms_call_by_nr(VMS_ARCH_X86_64, call.nr);
 
 		return fail(reloc, (int)(int64_t)regs.rax,
 			    known < VMS_NR_CALLS ? vms_call_get(known)->name : "a call");

@@ -11,14 +11,16 @@
 
 #include "vmsup/host/tracee.h"
 
+/* `syscall` and `int $0x80`. A 32-bit sysenter returns behind the int $0x80 of the vdso. */
 #define SYSCALL_INSN_SIZE 2
+#define MAX_ERRNO 4095
 
-int vms_remote_begin(struct vms_remote *remote, pid_t tid, bool was_seized, vms_addr_t ip, int nr,
-		     const uint64_t args[6])
+int vms_remote_begin(struct vms_remote *remote, pid_t tid, bool was_seized, vms_addr_t ip, enum vms_arch arch,
+		     int nr, const uint64_t args[6])
 {
 	int r;
 
-	*remote = (struct vms_remote){ .tid = tid, .was_seized = was_seized, .ip = ip, .nr = nr };
+	*remote = (struct vms_remote){ .tid = tid, .was_seized = was_seized, .ip = ip, .arch = arch, .nr = nr };
 	memcpy(remote->args, args, sizeof(remote->args));
 	if (!was_seized) {
 		r = vms_tracee_seize(tid, PTRACE_O_EXITKILL);
@@ -28,12 +30,28 @@ int vms_remote_begin(struct vms_remote *remote, pid_t tid, bool was_seized, vms_
 	return vms_tracee_interrupt(tid);
 }
 
+/*
+ * While it is stepped the thread runs one instruction, with our registers. Should another thread have put a sysenter there, its
+ * sixth argument would come from the stack.
+ */
+bool vms_remote_expects(const struct vms_remote *remote, enum vms_arch arch, int nr, const uint64_t args[6])
+{
+	if (remote->stage != VMS_REMOTE_STEPPING || remote->arch != VMS_ARCH_I386 || arch != remote->arch ||
+	    nr != remote->nr)
+		return false;
+	for (int i = 0; i < 6; i++) {
+		if ((uint32_t)args[i] != (uint32_t)remote->args[i])
+			return false;
+	}
+	return true;
+}
+
 static int start_call(struct vms_remote *remote)
 {
 	struct user_regs_struct regs = remote->regs;
 	int r;
 
-	vms_regs_set_call(&regs, remote->ip - SYSCALL_INSN_SIZE, remote->nr, remote->args);
+	vms_regs_set_call(&regs, remote->arch, remote->ip - SYSCALL_INSN_SIZE, remote->nr, remote->args);
 	r = vms_tracee_set_regs(remote->tid, &regs);
 	if (r < 0)
 		return r;
@@ -64,6 +82,10 @@ static int take_result(struct vms_remote *remote)
 	if (r < 0)
 		return r;
 	remote->result = (int64_t)regs.rax;
+	/* 32 bits: all but the last page of numbers are addresses. */
+	if (remote->arch == VMS_ARCH_I386)
+		remote->result = (uint32_t)regs.rax > UINT32_MAX - MAX_ERRNO ? (int64_t)(int32_t)regs.rax :
+										(int64_t)(uint32_t)regs.rax;
 	remote->stage = VMS_REMOTE_DONE;
 	return 1;
 }

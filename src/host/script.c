@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 
 #include <linux/prctl.h>
 
@@ -15,8 +16,8 @@
 #define __NR_mseal 462
 #endif
 
-/* Calls that are not moves: prctl, three fences, three seals, the top gap, the end mark; and some air. */
-#define EXTRA_CALLS 12
+/* Calls that are not moves: prctl, three fences, three seals, the top gap, two personalities, the end mark; and some air. */
+#define EXTRA_CALLS 14
 /* Moves go to a staging area first when a target overlaps what has not moved yet. */
 #define STAGES 2
 
@@ -41,6 +42,11 @@ static size_t auxv_words(const struct vms_reloc *reloc)
 	return reloc->image.nr_words - reloc->image.auxv_at;
 }
 
+static size_t auxv_size(const struct vms_reloc *reloc)
+{
+	return auxv_words(reloc) * vms_image_word_size(&reloc->image);
+}
+
 static size_t data_at(const struct vms_reloc *reloc)
 {
 	return code_size() + max_calls(reloc) * sizeof(struct vms_blob_call);
@@ -48,8 +54,7 @@ static size_t data_at(const struct vms_reloc *reloc)
 
 vms_addr_t vms_script_size(const struct vms_reloc *reloc)
 {
-	return vms_page_up(data_at(reloc) + sizeof(struct prctl_mm_map) +
-			   auxv_words(reloc) * sizeof(uint64_t));
+	return vms_page_up(data_at(reloc) + sizeof(struct prctl_mm_map) + auxv_size(reloc));
 }
 
 static void add(struct writer *w, int nr, uint32_t flags, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
@@ -103,7 +108,8 @@ static bool needs_staging(const struct vms_reloc *reloc)
 /* A place of @size bytes where there is neither an old mapping nor a target nor the scratch. */
 static vms_addr_t find_staging(const struct vms_reloc *reloc, vms_addr_t size)
 {
-	const vms_addr_t step = (vms_addr_t)1 << 32;
+	/* An i386 program has no more than 4 GiB. */
+	const vms_addr_t step = (vms_addr_t)1 << (reloc->image.arch == VMS_ARCH_I386 ? 20 : 32);
 	struct vms_range scratch = { reloc->scratch, reloc->scratch + reloc->scratch_size };
 
 	for (vms_addr_t at = step; at + size < reloc->conf->user.end; at += step) {
@@ -197,6 +203,9 @@ static void add_fences(struct writer *w)
 
 	if (!conf->fence)
 		return;
+	/* setarch -3: what the program may address ends lower, until it changes its personality. */
+	if (w->reloc->image.persona & ADDR_LIMIT_3GB)
+		add(w, __NR_personality, 0, w->reloc->image.persona & ~(uint64_t)ADDR_LIMIT_3GB, 0, 0, 0, 0, 0);
 	/* MMAP_PAGE_ZERO (a personality) makes the kernel map page 0 at exec. */
 	if (w->reloc->image.vmas.nr && w->reloc->image.vmas.items[0].range.start < low)
 		add(w, __NR_munmap, 0, 0, low, 0, 0, 0, 0);
@@ -204,6 +213,8 @@ static void add_fences(struct writer *w)
 		add_fence(w, 0, low < conf->range.start ? low : conf->range.start, true);
 	add_fence(w, low, conf->range.start, false);
 	add_fence(w, conf->range.end, conf->user.end, false);
+	if (w->reloc->image.persona & ADDR_LIMIT_3GB)
+		add(w, __NR_personality, 0, w->reloc->image.persona, 0, 0, 0, 0, 0);
 }
 
 static struct prctl_mm_map mm_map(const struct vms_reloc *reloc, vms_addr_t auxv_addr)
@@ -224,7 +235,7 @@ static struct prctl_mm_map mm_map(const struct vms_reloc *reloc, vms_addr_t auxv
 		.env_start = vms_reloc_moved(reloc, mm->env_start),
 		.env_end = vms_reloc_moved(reloc, mm->env_end),
 		.auxv = (void *)(uintptr_t)auxv_addr,
-		.auxv_size = (uint32_t)(auxv_words(reloc) * sizeof(uint64_t)),
+		.auxv_size = (uint32_t)auxv_size(reloc),
 		.exe_fd = (uint32_t)-1,
 	};
 }
@@ -242,8 +253,7 @@ int vms_script_build(const struct vms_reloc *reloc, struct vms_script *ret_scrip
 		return -ENOMEM;
 	memcpy(script.bytes, vms_blob_start, (size_t)(vms_blob_end - vms_blob_start));
 	memcpy(script.bytes + map_at, &map, sizeof(map));
-	memcpy(script.bytes + auxv_at, reloc->image.words + reloc->image.auxv_at,
-	       auxv_words(reloc) * sizeof(uint64_t));
+	vms_image_put_words(&reloc->image, reloc->image.auxv_at, auxv_words(reloc), script.bytes + auxv_at);
 	w.table = (struct vms_blob_call *)(void *)(script.bytes + script.table_at);
 	r = add_all_moves(&w);
 	if (r < 0) {

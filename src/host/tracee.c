@@ -5,10 +5,9 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/ptrace.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 
-#include <elf.h>
+#include <linux/audit.h>
 
 static int call(enum __ptrace_request request, pid_t tid, uintptr_t addr, uintptr_t data)
 {
@@ -43,22 +42,25 @@ int vms_tracee_detach(pid_t tid, int sig)
 	return call(PTRACE_DETACH, tid, 0, (uintptr_t)sig);
 }
 
+/* Not PTRACE_GETREGSET, which shows 32-bit registers while 32-bit code runs. */
 int vms_tracee_get_regs(pid_t tid, struct user_regs_struct *ret_regs)
 {
-	struct iovec iov = { ret_regs, sizeof(*ret_regs) };
-	int r = call(PTRACE_GETREGSET, tid, NT_PRSTATUS, (uintptr_t)&iov);
-
-	/* A 32-bit task shows a smaller register set. */
-	if (r == 0 && iov.iov_len != sizeof(*ret_regs))
-		return -ENOEXEC;
-	return r;
+	return call(PTRACE_GETREGS, tid, 0, (uintptr_t)ret_regs);
 }
 
 int vms_tracee_set_regs(pid_t tid, const struct user_regs_struct *regs)
 {
-	struct iovec iov = { (void *)(uintptr_t)regs, sizeof(*regs) };
+	return call(PTRACE_SETREGS, tid, 0, (uintptr_t)regs);
+}
 
-	return call(PTRACE_SETREGSET, tid, NT_PRSTATUS, (uintptr_t)&iov);
+int vms_tracee_get_arch(pid_t tid, enum vms_arch *ret_arch)
+{
+	struct __ptrace_syscall_info info;
+	int r = call(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), (uintptr_t)&info);
+
+	if (r == 0)
+		*ret_arch = info.arch == AUDIT_ARCH_I386 ? VMS_ARCH_I386 : VMS_ARCH_X86_64;
+	return r;
 }
 
 int vms_tracee_get_sigmask(pid_t tid, uint64_t *ret_mask)
@@ -123,15 +125,40 @@ enum vms_stop vms_stop_of(int status)
 	}
 }
 
-void vms_regs_set_call(struct user_regs_struct *regs, vms_addr_t ip, int nr, const uint64_t args[6])
+void vms_regs_set_call(struct user_regs_struct *regs, enum vms_arch arch, vms_addr_t ip, int nr, const uint64_t args[6])
 {
 	regs->rip = ip;
 	regs->rax = (uint64_t)nr;
 	regs->orig_rax = (uint64_t)-1;
+	if (arch == VMS_ARCH_I386) {
+		regs->rbx = args[0];
+		regs->rcx = args[1];
+		regs->rdx = args[2];
+		regs->rsi = args[3];
+		regs->rdi = args[4];
+		regs->rbp = args[5];
+		return;
+	}
 	regs->rdi = args[0];
 	regs->rsi = args[1];
 	regs->rdx = args[2];
 	regs->r10 = args[3];
 	regs->r8 = args[4];
 	regs->r9 = args[5];
+}
+
+/* arch/x86/include/asm/segment.h */
+#define USER32_CS 0x23
+#define USER_DS 0x2b
+#define USER_CS 0x33
+
+bool vms_regs_are_compat(const struct user_regs_struct *regs)
+{
+	return regs->cs == USER32_CS;
+}
+
+void vms_regs_set_64(struct user_regs_struct *regs)
+{
+	regs->cs = USER_CS;
+	regs->ss = USER_DS;
 }

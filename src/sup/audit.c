@@ -139,9 +139,10 @@ static vms_addr_t fence_holds_to(struct vms_sup *sup, struct vms_mm *mm, const s
 static void audit_fence(struct vms_sup *sup, struct vms_process *process, const char *after)
 {
 	const struct vms_reloc_conf *conf = &sup->reloc_conf;
+	const struct vms_space *space = &process->mm->space;
 	const struct vms_range parts[] = {
-		{ vms_page_up(conf->mmap_min_addr), conf->range.start },
-		{ conf->range.end, conf->user.end },
+		{ vms_page_up(conf->mmap_min_addr), space->range.start },
+		{ space->range.end, space->user.end },
 	};
 
 	/* What ran before the program's first exec is not fenced. */

@@ -102,7 +102,7 @@ void vms_exec_step(struct vms_sup *sup, struct vms_thread *thread, const struct 
 	if (vms_exec_defers(sup, thread, trap))
 		return;
 	sup->stats.execs++;
-	r = vms_precheck(sup, trap, &err);
+	r = vms_precheck(sup, trap, req, &err);
 	if (r) {
 		say(sup, thread->process->pid, err.text);
 		/* execvp would now give it to a shell, and its status would be the shell's. */
@@ -139,12 +139,33 @@ void vms_exec_step(struct vms_sup *sup, struct vms_thread *thread, const struct 
 	tracee->trap = *trap;
 	tracee->req = *req;
 	tracee->began = began;
+	tracee->has_limit = vms_limit_is_set(sup, thread->process->pid);
+	if (tracee->has_limit)
+		tracee->old_arch = vms_tasks_arch(&sup->tasks, thread->process);
 	thread->process->exec_tid = thread->tid;
 	vms_step_answer(sup, trap, req, &plan, began);
 }
 
+static vms_addr_t stack_limit_of(pid_t pid)
+{
+	struct rlimit limit;
+
+	if (prlimit(pid, RLIMIT_STACK, NULL, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+		return UINT64_MAX;
+	return limit.rlim_cur;
+}
+
+/* With a large RLIMIT_STACK the kernel's mmap_base lies so low that it may be anywhere in the range. */
+static void be_i386(struct vms_sup *sup, pid_t pid, struct vms_mm *mm)
+{
+	vms_mm_set_i386(&sup->tasks, mm);
+	if (sup->moves_images &&
+	    vms_machine_i386_mmap_base(&sup->machine, stack_limit_of(pid)) < mm->space.ceiling)
+		mm->space.remote_only = true;
+}
+
 /* The new mm's record, read from the kernel when everything is in its place. */
-static struct vms_mm *make_mm(struct vms_sup *sup, struct vms_image *image, const vms_addr_t *new_start,
+static struct vms_mm *make_mm(struct vms_sup *sup, pid_t pid, struct vms_image *image, const vms_addr_t *new_start,
 			      vms_addr_t brk, vms_addr_t unmoved_top, vms_addr_t gap_start)
 {
 	struct vms_mm *mm = vms_mm_new(&sup->tasks, &image->maps);
@@ -152,6 +173,8 @@ static struct vms_mm *make_mm(struct vms_sup *sup, struct vms_image *image, cons
 
 	if (!mm)
 		return NULL;
+	if (image->arch == VMS_ARCH_I386)
+		be_i386(sup, pid, mm);
 	if (!sup->moves_images)
 		mm->space.ceiling = unmoved_top;
 	vms_brk_init(&mm->space.brk, brk);
@@ -216,7 +239,7 @@ static void relocated(struct vms_sup *sup, struct vms_tracee *tracee)
 
 	if (sup->options.mode == VMS_MODE_SUPERVISE)
 		become(sup, reloc->pid,
-		       make_mm(sup, &reloc->image, reloc->new_start, reloc->layout.brk, 0,
+		       make_mm(sup, reloc->pid, &reloc->image, reloc->new_start, reloc->layout.brk, 0,
 			       reloc->layout.top),
 		       true);
 	else
@@ -245,7 +268,7 @@ static void take_as_is(struct vms_sup *sup, struct vms_tracee *tracee)
 		if (vms_range_size(&image.parts[VMS_PART_INTERP].span) >= VMS_HUGE_SIZE)
 			top = 0;
 		if (vms_proc_mm(tracee->tid, &numbers) == 0)
-			mm = make_mm(sup, &image, start, numbers.start_brk, top, UINT64_MAX);
+			mm = make_mm(sup, tracee->tid, &image, start, numbers.start_brk, top, UINT64_MAX);
 		vms_image_done(&image);
 	}
 	become(sup, tracee->tid, mm, true);
@@ -258,20 +281,18 @@ static void take_as_is(struct vms_sup *sup, struct vms_tracee *tracee)
 /* At the exec stop. The record may stand under the tid that a thread other than the leader had before. */
 static void on_exec(struct vms_sup *sup, struct vms_tracee *tracee, pid_t pid)
 {
-	vms_addr_t stack_limit = UINT64_MAX;
-	struct rlimit limit;
 	int r;
 
-	if (prlimit(pid, RLIMIT_STACK, NULL, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-		stack_limit = limit.rlim_cur;
 	if (!sup->moves_images) {
 		take_as_is(sup, tracee);
 		return;
 	}
 	tracee->job = VMS_JOB_RELOC;
-	r = vms_reloc_begin(&tracee->reloc, pid, &sup->reloc_conf, stack_limit, sup->seed + sup->stats.execs);
+	r = vms_reloc_begin(&tracee->reloc, pid, &sup->reloc_conf, stack_limit_of(pid), sup->seed + sup->stats.execs);
 	if (r < 0)
 		kill_image(sup, tracee, r);
+	else if (tracee->has_limit)
+		vms_limit_exec(sup, pid, tracee->old_arch, tracee->reloc.image.arch);
 }
 
 static void failed(struct vms_sup *sup, struct vms_tracee *tracee, int status)

@@ -22,13 +22,15 @@
 #define ERESTARTSYS 512
 #define ERESTARTNOINTR 513
 
-/* The kernel's struct sigaction on x86-64. */
+/* The kernel's struct sigaction on x86-64, up to the mask. */
 struct kernel_sigaction {
 	uint64_t handler;
 	uint64_t flags;
-	uint64_t restorer;
-	uint64_t mask;
 };
+
+/* On i386: handler, flags; in the structure of sigaction(2), its first, a mask between them. */
+#define I386_FLAGS 1
+#define I386_OLD_FLAGS 2
 
 struct seizing {
 	struct vms_sup *sup;
@@ -81,6 +83,26 @@ static bool is_synchronous(int sig)
 	return sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE || sig == SIGTRAP;
 }
 
+static int read_action(const struct vms_sup *sup, pid_t tid, const struct vms_req *req, struct kernel_sigaction *ret_action)
+{
+	uint32_t words[3];
+	int r;
+
+	if (req->arch == VMS_ARCH_X86_64)
+		return vms_sup_read(sup, tid, req->sigaction.action, ret_action, sizeof(*ret_action));
+	if (req->form == VMS_FORM_SIGNAL) {
+		*ret_action = (struct kernel_sigaction){ .handler = req->sigaction.action };
+		return 0;
+	}
+	r = vms_sup_read(sup, tid, req->sigaction.action, words, sizeof(words));
+	if (r == 0)
+		*ret_action = (struct kernel_sigaction){
+			.handler = words[0],
+			.flags = words[req->form == VMS_FORM_OLD ? I386_OLD_FLAGS : I386_FLAGS],
+		};
+	return r;
+}
+
 /* An action that cannot be read is refused by the kernel, or its page is filled when the program pleases: then to be safe. */
 static bool needs_guard(const struct vms_sup *sup, const struct vms_thread *thread, const struct vms_req *req)
 {
@@ -88,7 +110,7 @@ static bool needs_guard(const struct vms_sup *sup, const struct vms_thread *thre
 
 	if (is_synchronous((int)req->args[0]))
 		return false;
-	if (vms_sup_read(sup, thread->tid, req->sigaction.action, &action, sizeof(action)) < 0)
+	if (read_action(sup, thread->tid, req, &action) < 0)
 		return sup->has_userfaultfd;
 	return action.handler != (uintptr_t)SIG_DFL && action.handler != (uintptr_t)SIG_IGN &&
 	       !(action.flags & SA_RESTART);
@@ -119,16 +141,19 @@ void vms_guard_step(struct vms_sup *sup, struct vms_thread *thread, const struct
 }
 
 /* True when the registers show a trapped call that a signal took out of its notification. */
-static bool was_interrupted(const struct user_regs_struct *regs)
+static bool was_interrupted(pid_t tid, const struct user_regs_struct *regs)
 {
-	return (int64_t)regs->rax == -ERESTARTSYS && vms_call_by_nr((int)regs->orig_rax) < VMS_NR_CALLS;
+	enum vms_arch arch;
+
+	return (int64_t)regs->rax == -ERESTARTSYS && vms_tracee_get_arch(tid, &arch) == 0 &&
+	       vms_call_by_nr(arch, (int)regs->orig_rax) < VMS_NR_CALLS;
 }
 
 static void repair(struct vms_sup *sup, pid_t tid)
 {
 	struct user_regs_struct regs;
 
-	if (vms_tracee_get_regs(tid, &regs) < 0 || !was_interrupted(&regs))
+	if (vms_tracee_get_regs(tid, &regs) < 0 || !was_interrupted(tid, &regs))
 		return;
 	regs.rax = (uint64_t)-ERESTARTNOINTR;
 	if (vms_tracee_set_regs(tid, &regs) == 0)

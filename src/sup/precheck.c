@@ -1,5 +1,5 @@
 /*
- * What can be seen of a program before it is executed: a 32-bit program, or one that is linked to run outside the range, is
+ * What can be seen of a program before it is executed: an x32 program, or one that can run outside the range only, is
  * refused while its caller can still hear of it. This is advice: the path is the child's, and it may change. What gets
  * past is found at the exec stop, and killed there.
  *
@@ -47,14 +47,14 @@ static int read_path(const struct vms_sup *sup, pid_t tid, vms_addr_t addr, char
 }
 
 /* The directory that the path starts from, as the child has it. Magic links: no file system is asked. */
-static int open_base(const struct vms_trap *trap, bool is_at, const char *path)
+static int open_base(const struct vms_trap *trap, const struct vms_req *req, const char *path)
 {
 	char name[64];
 
 	if (path[0] == '/')
 		snprintf(name, sizeof(name), "/proc/%d/root", trap->tid);
-	else if (is_at && (int)trap->args[0] != AT_FDCWD)
-		snprintf(name, sizeof(name), "/proc/%d/fd/%d", trap->tid, (int)trap->args[0]);
+	else if (req->call == VMS_CALL_EXECVEAT && (int)req->args[0] != AT_FDCWD)
+		snprintf(name, sizeof(name), "/proc/%d/fd/%d", trap->tid, (int)req->args[0]);
 	else
 		snprintf(name, sizeof(name), "/proc/%d/cwd", trap->tid);
 	return open(name, O_PATH | O_CLOEXEC);
@@ -118,16 +118,17 @@ static bool identify(int fd, struct known *ret_program)
 }
 
 /* -1 as well when there is nothing to look at any more. */
-static int open_program(struct vms_sup *sup, const struct vms_trap *trap, struct known *ret_program)
+static int open_program(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req,
+			struct known *ret_program)
 {
-	const bool is_at = trap->nr == vms_call_get(VMS_CALL_EXECVEAT)->nr;
+	const bool is_at = req->call == VMS_CALL_EXECVEAT;
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED };
 	vms_autofd base = -1, file = -1;
 	char path[MAX_PATH], name[64];
 
-	if (read_path(sup, trap->tid, trap->args[is_at ? 1 : 0], path, sizeof(path)) < 0)
+	if (read_path(sup, trap->tid, req->args[is_at ? 1 : 0], path, sizeof(path)) < 0)
 		return -1;
-	base = open_base(trap, is_at, path);
+	base = open_base(trap, req, path);
 	if (base < 0)
 		return -1;
 	if (path[0] == '/')
@@ -142,48 +143,95 @@ static int open_program(struct vms_sup *sup, const struct vms_trap *trap, struct
 	return open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 }
 
-static bool loads_outside(const struct vms_sup *sup, int fd, const Elf64_Ehdr *ehdr, struct vms_range *ret_span)
+/* Where an entry of the program headers wants to be; false: it is none that is loaded. */
+static bool load_span(const void *entry, bool is_64, struct vms_range *ret_span)
 {
-	Elf64_Phdr phdr[MAX_LOADS];
-	size_t nr = ehdr->e_phnum < MAX_LOADS ? ehdr->e_phnum : MAX_LOADS;
+	Elf64_Phdr p64;
+	Elf32_Phdr p32;
 
-	if (ehdr->e_phentsize != sizeof(phdr[0]) ||
-	    pread(fd, phdr, nr * sizeof(phdr[0]), (off_t)ehdr->e_phoff) != (ssize_t)(nr * sizeof(phdr[0])))
+	if (is_64) {
+		memcpy(&p64, entry, sizeof(p64));
+	} else {
+		memcpy(&p32, entry, sizeof(p32));
+		p64 = (Elf64_Phdr){ .p_type = p32.p_type, .p_vaddr = p32.p_vaddr, .p_memsz = p32.p_memsz };
+	}
+	*ret_span = (struct vms_range){ vms_page_down(p64.p_vaddr), vms_page_up(p64.p_vaddr + p64.p_memsz) };
+	return p64.p_type == PT_LOAD && p64.p_memsz;
+}
+
+union ehdr {
+	Elf64_Ehdr e64;
+	Elf32_Ehdr e32;
+};
+
+static bool loads_outside(const struct vms_range *range, int fd, const union ehdr *ehdr, struct vms_range *ret_span)
+{
+	unsigned char table[MAX_LOADS * sizeof(Elf64_Phdr)];
+	const bool is_64 = ehdr->e64.e_ident[EI_CLASS] == ELFCLASS64;
+	const size_t size = is_64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
+	const size_t entry_size = is_64 ? ehdr->e64.e_phentsize : ehdr->e32.e_phentsize;
+	const off_t at = is_64 ? (off_t)ehdr->e64.e_phoff : (off_t)ehdr->e32.e_phoff;
+	size_t nr = is_64 ? ehdr->e64.e_phnum : ehdr->e32.e_phnum;
+
+	if (nr > MAX_LOADS)
+		nr = MAX_LOADS;
+	if (entry_size != size || pread(fd, table, nr * size, at) != (ssize_t)(nr * size))
 		return false;
 	for (size_t i = 0; i < nr; i++) {
-		*ret_span = (struct vms_range){ vms_page_down(phdr[i].p_vaddr),
-						vms_page_up(phdr[i].p_vaddr + phdr[i].p_memsz) };
-		if (phdr[i].p_type == PT_LOAD && phdr[i].p_memsz && !vms_range_covers(&sup->range, ret_span))
+		if (load_span(table + i * size, is_64, ret_span) && !vms_range_covers(range, ret_span))
 			return true;
 	}
 	return false;
 }
 
-int vms_precheck(struct vms_sup *sup, const struct vms_trap *trap, struct vms_err *err)
+/* What the range of @conf cannot hold is refused. */
+static int check_fixed(const struct vms_reloc_conf *conf, int fd, const union ehdr *ehdr, struct vms_err *err)
+{
+	struct vms_range span;
+
+	if (!conf->fence || !loads_outside(&conf->range, fd, ehdr, &span))
+		return 0;
+	vms_err_set(err, 0,
+		    "it is linked to run at 0x%llx (ET_EXEC), outside the range 0x%llx-0x%llx: choose a --range that "
+		    "holds it, or build it as a PIE",
+		    (unsigned long long)span.start, (unsigned long long)conf->range.start,
+		    (unsigned long long)conf->range.end);
+	return ENOEXEC;
+}
+
+static int check_i386(const struct vms_sup *sup, struct vms_err *err)
+{
+	if (sup->reloc_conf.i386)
+		return 0;
+	vms_err_set(err, 0,
+		    "it is a 32-bit (i386) program, and the range 0x%llx-0x%llx has no room for it: choose a --range "
+		    "below 4 GiB",
+		    (unsigned long long)sup->range.start, (unsigned long long)sup->range.end);
+	return ENOEXEC;
+}
+
+int vms_precheck(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req, struct vms_err *err)
 {
 	struct known program;
-	vms_autofd fd = open_program(sup, trap, &program);
-	struct vms_range span;
-	Elf64_Ehdr ehdr;
+	vms_autofd fd = open_program(sup, trap, req, &program);
+	union ehdr ehdr;
+	int r = 0;
 
 	if (fd < 0 || pread(fd, &ehdr, sizeof(ehdr), 0) != (ssize_t)sizeof(ehdr) ||
-	    memcmp(ehdr.e_ident, ELFMAG, SELFMAG) != 0)
+	    memcmp(ehdr.e64.e_ident, ELFMAG, SELFMAG) != 0)
 		return 0;
-	if (ehdr.e_ident[EI_CLASS] == ELFCLASS32 &&
-	    (ehdr.e_machine == EM_386 || ehdr.e_machine == EM_X86_64)) {
-		vms_err_set(err, 0, "it is %s program: vmsup runs 64-bit x86-64 programs only",
-			    ehdr.e_machine == EM_386 ? "a 32-bit (i386)" : "an x32");
+	if (ehdr.e64.e_ident[EI_CLASS] == ELFCLASS32 && ehdr.e64.e_machine == EM_X86_64) {
+		vms_err_set(err, 0, "it is an x32 program: vmsup runs x86-64 and i386 programs only");
 		return ENOEXEC;
 	}
-	if (ehdr.e_ident[EI_CLASS] == ELFCLASS64 && ehdr.e_type == ET_EXEC && sup->reloc_conf.fence &&
-	    loads_outside(sup, fd, &ehdr, &span)) {
-		vms_err_set(err, 0,
-			    "it is linked to run at 0x%llx (ET_EXEC), outside the range 0x%llx-0x%llx: choose a --range that "
-			    "holds it, or build it as a PIE",
-			    (unsigned long long)span.start, (unsigned long long)sup->range.start,
-			    (unsigned long long)sup->range.end);
-		return ENOEXEC;
+	if (ehdr.e64.e_ident[EI_CLASS] == ELFCLASS32 && ehdr.e64.e_machine == EM_386) {
+		r = check_i386(sup, err);
+		if (r == 0 && ehdr.e64.e_type == ET_EXEC)
+			r = check_fixed(&sup->i386_conf, fd, &ehdr, err);
+	} else if (ehdr.e64.e_ident[EI_CLASS] == ELFCLASS64 && ehdr.e64.e_type == ET_EXEC) {
+		r = check_fixed(&sup->reloc_conf, fd, &ehdr, err);
 	}
-	remember(sup, &program);
-	return 0;
+	if (r == 0)
+		remember(sup, &program);
+	return r;
 }

@@ -9,7 +9,39 @@
 static void mark(const struct vms_sup *sup, const struct vms_tracee *tracee, uint64_t args[6])
 {
 	memcpy(args, tracee->plan.args, sizeof(tracee->plan.args));
-	vms_cookie_mark(&sup->cookie, tracee->trap.nr, args);
+	/* A call of i386 has no room for it: it is notified. */
+	if (tracee->trap.arch == VMS_ARCH_X86_64)
+		vms_cookie_mark(&sup->cookie, tracee->trap.nr, args);
+}
+
+bool vms_remote_notified(struct vms_sup *sup, const struct vms_trap *trap)
+{
+	const struct vms_tracee *tracee;
+
+	if (trap->arch != VMS_ARCH_I386)
+		return false;
+	tracee = vms_tracee_find(sup, trap->tid);
+	if (!tracee || tracee->job != VMS_JOB_REMOTE ||
+	    !vms_remote_expects(&tracee->remote, trap->arch, trap->nr, trap->args))
+		return false;
+	vms_ignore(vms_listener_continue(&sup->listener, trap->id));
+	return true;
+}
+
+/* The number that takes its arguments in registers, as the plan has them. */
+static int call_nr(const struct vms_trap *trap, const struct vms_req *req)
+{
+	return trap->arch == VMS_ARCH_I386 ? vms_call_nr(trap->arch, req->call) : trap->nr;
+}
+
+/* i386's ipc stores where shmat has attached, and returns 0. */
+static int64_t value_for(const struct vms_sup *sup, const struct vms_tracee *tracee, int64_t result)
+{
+	const uint32_t addr = (uint32_t)result;
+
+	if (tracee->req.form != VMS_FORM_IPC || tracee->req.call != VMS_CALL_SHMAT || result < 0)
+		return result;
+	return vms_sup_write(sup, tracee->tid, tracee->req.args[3], &addr, sizeof(addr)) < 0 ? -EFAULT : 0;
 }
 
 void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
@@ -38,7 +70,7 @@ void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struc
 	tracee->tries = 0;
 	tracee->began = began;
 	mark(sup, tracee, args);
-	r = vms_remote_begin(&tracee->remote, thread->tid, tracee->guarded, trap->ip, trap->nr, args);
+	r = vms_remote_begin(&tracee->remote, thread->tid, tracee->guarded, trap->ip, trap->arch, call_nr(trap, req), args);
 	if (r < 0) {
 		/* Traced by somebody else: the kernel places, inside the fence, and settling finds where. */
 		if (!tracee->guarded)
@@ -51,7 +83,10 @@ void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struc
 		}
 		fallback.verdict = VMS_CONTINUE;
 		fallback.certain = false;
-		if (vms_step_answer(sup, trap, req, &fallback, began))
+		/* What is behind the pointer by then is anything. */
+		if (req->form == VMS_FORM_BLOCK)
+			fallback = vms_plan_refuse(EPERM);
+		if (vms_step_answer(sup, trap, req, &fallback, began) && fallback.verdict == VMS_CONTINUE)
 			vms_thread_fly(thread, &fallback, growth);
 		return;
 	}
@@ -114,7 +149,7 @@ static void finish(struct vms_sup *sup, struct vms_tracee *tracee)
 	if (sup->trace)
 		vms_trace_write(sup, &tracee->trap, &tracee->req, &tracee->plan, result, true, tracee->began);
 	vms_tracee_unpin(sup, tracee);
-	vms_ignore(vms_remote_finish(&tracee->remote, result));
+	vms_ignore(vms_remote_finish(&tracee->remote, value_for(sup, tracee, result)));
 	vms_tracee_end_job(sup, tracee);
 }
 

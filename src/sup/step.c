@@ -80,6 +80,28 @@ static bool is_overdue(const struct vms_sup *sup, const struct vms_plan *plan)
 	return vms_now_ns() - thread->awaited_since > vms_hold_max_ns(sup);
 }
 
+/*
+ * i386's first mmap has its arguments in memory, which other threads may change: they are read once, and what was read is what
+ * is decided and, whatever the decision, what the thread is made to call. Returns 0 or a positive errno.
+ */
+static int read_block(const struct vms_sup *sup, const struct vms_trap *trap, struct vms_req *req)
+{
+	uint32_t words[6];
+
+	if (vms_sup_read(sup, trap->tid, req->args[0], words, sizeof(words)) < 0)
+		return EFAULT;
+	return -vms_req_decode_block(req, words);
+}
+
+static void insist(struct vms_plan *plan, const struct vms_req *req)
+{
+	if (plan->verdict != VMS_CONTINUE)
+		return;
+	plan->verdict = VMS_REMOTE;
+	for (int i = 0; i < 6; i++)
+		plan->args[i] = req->args[i];
+}
+
 /* Waiting for @busy would change what is decided. */
 static bool must_wait(const struct vms_sup *sup, const struct vms_plan *plan, const struct vms_plan *const *busy,
 		      size_t nr_busy)
@@ -134,6 +156,8 @@ static void memory_step(struct vms_sup *sup, struct vms_thread *thread, const st
 	    must_wait(sup, &plan, busy, nr_busy) && vms_hold(sup, trap))
 		return;
 	vms_budget_allows(sup, thread, req, &facts, &plan, &growth);
+	if (req->form == VMS_FORM_BLOCK)
+		insist(&plan, req);
 	if (plan.verdict == VMS_REMOTE) {
 		vms_remote_step(sup, thread, trap, req, &facts, &plan, &growth, began);
 		return;
@@ -150,6 +174,14 @@ static void pass_step(struct vms_sup *sup, const struct vms_trap *trap, const st
 	vms_step_answer(sup, trap, req, &plan, began);
 }
 
+static void refuse_step(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req, int error,
+			long long began)
+{
+	struct vms_plan plan = vms_plan_refuse(error);
+
+	vms_step_answer(sup, trap, req, &plan, began);
+}
+
 /* Calls that touch no mapping: decided without a record, which an undumpable process may not let us make. */
 static void image_step(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req, long long began)
 {
@@ -162,7 +194,7 @@ static void image_step(struct vms_sup *sup, const struct vms_trap *trap, const s
 	/* From now on what is injected may be answered by the program's own filter. */
 	if (req->call == VMS_CALL_SECCOMP ||
 	    (req->call == VMS_CALL_PRCTL && (uint32_t)req->args[0] == PR_SET_SECCOMP))
-		sup->reloc_conf.verify = true;
+		sup->reloc_conf.verify = sup->i386_conf.verify = true;
 	if (req->call == VMS_CALL_IOCTL || (req->call == VMS_CALL_USERFAULTFD && !(req->args[0] & UFFD_USER_MODE_ONLY)))
 		sup->has_userfaultfd = true;
 	vms_step_answer(sup, trap, req, &plan, began);
@@ -189,7 +221,9 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 	struct vms_req req;
 	int r;
 
-	r = vms_req_decode(trap->nr, trap->args, &req);
+	if (vms_remote_notified(sup, trap))
+		return;
+	r = vms_req_decode(trap->arch, trap->nr, trap->args, &req);
 	if (r < 0) {
 		vms_ignore(vms_listener_refuse(&sup->listener, trap->id, ENOSYS));
 		return;
@@ -236,7 +270,11 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 		vms_guard_step(sup, thread, trap, &req, began);
 		break;
 	default:
-		memory_step(sup, thread, trap, &req, began);
+		r = req.form == VMS_FORM_BLOCK ? read_block(sup, trap, &req) : 0;
+		if (r)
+			refuse_step(sup, trap, &req, r, began);
+		else
+			memory_step(sup, thread, trap, &req, began);
 		break;
 	}
 }

@@ -165,21 +165,67 @@ static int open_output(const char *path, FILE **ret_file, struct vms_err *err)
 	return 0;
 }
 
-static vms_addr_t fence_bytes(const struct vms_sup *sup)
+static vms_addr_t fence_bytes(const struct vms_sup *sup, const struct vms_reloc_conf *conf)
 {
 	vms_addr_t low = vms_page_up(sup->machine.rules.mmap_min_addr), size = 0;
 
 	if (!sup->moves_images)
 		return 0;
 	/* The top gap differs from exec to exec; a limit is that much looser at the most. */
-	size = sup->reloc_conf.top_end - sup->reloc_conf.image_range.end;
-	if (sup->reloc_conf.randomize)
-		size += vms_layout_top_max(&sup->reloc_conf.image_range);
-	if (!sup->reloc_conf.fence)
+	size = conf->top_end - conf->image_range.end;
+	if (conf->randomize)
+		size += vms_layout_top_max(&conf->image_range);
+	if (!conf->fence)
 		return size;
-	if (sup->reloc_conf.fence_page_zero)
+	if (conf->fence_page_zero)
 		size += low;
-	return size + (sup->range.start - low) + (sup->machine.user.end - sup->range.end);
+	return size + (conf->range.start - low) + (conf->user.end - conf->range.end);
+}
+
+/* The image goes where no hole is. Below a hole, what is above the hole stays open. False: there is no room. */
+static bool take_widest(const struct vms_sup *sup, struct vms_reloc_conf *conf)
+{
+	const vms_addr_t end = conf->image_range.end;
+
+	if (conf->image_range.start >= end)
+		return false;
+	if (!sup->tasks.policy)
+		return true;
+	if (!vms_policy_widest(sup->tasks.policy, &conf->image_range, &conf->image_range))
+		return false;
+	if (conf->image_range.end < end)
+		conf->top_end = conf->image_range.end;
+	return true;
+}
+
+/*
+ * i386 programs live in the part of the range that they can address. Its top is left to the top gap, so that the kernel's own
+ * random mmap_base, which lies there, has no say.
+ */
+static __attribute__((unused)) void configure_i386(struct vms_sup *sup)
+{
+	struct vms_reloc_conf *conf = &sup->i386_conf;
+	const vms_addr_t base = vms_machine_i386_mmap_base(&sup->machine, 0);
+
+	*conf = sup->reloc_conf;
+	conf->user = sup->machine.i386_user;
+	if (conf->range.end > conf->user.end)
+		conf->range.end = conf->user.end;
+	conf->image_range = conf->range;
+	if (conf->image_range.end > base)
+		conf->image_range.end = base;
+	conf->top_end = conf->range.end;
+	if (!take_widest(sup, conf)) {
+		*conf = (struct vms_reloc_conf){ 0 };
+		return;
+	}
+	sup->reloc_conf.i386 = conf;
+	sup->i386_fence_size = fence_bytes(sup, conf);
+	sup->tasks.i386.range = conf->range;
+	sup->tasks.i386.user = conf->user;
+	sup->tasks.i386.remote_only = sup->tasks.remote_only;
+	if (sup->moves_images && conf->top_end == conf->range.end)
+		sup->tasks.i386.ceiling = conf->image_range.end;
 }
 
 static void configure(struct vms_sup *sup)
@@ -204,7 +250,7 @@ static void configure(struct vms_sup *sup)
 	/* Below a hole: what is above the hole stays open. */
 	if (sup->tasks.policy && sup->image_range.end < image_base(sup).end)
 		sup->reloc_conf.top_end = sup->image_range.end;
-	sup->fence_size = fence_bytes(sup);
+	sup->fence_size = fence_bytes(sup, &sup->reloc_conf);
 	sup->tasks.range = sup->range;
 	sup->tasks.user = sup->machine.user;
 	sup->tasks.confined = o->has_range;
@@ -231,8 +277,8 @@ static unsigned int trap_features(const struct vms_sup *sup)
 	unsigned int when = 0;
 
 	if (sup->options.mode == VMS_MODE_FENCE)
-		return VMS_TRAP_FENCE;
-	when = VMS_TRAP_SUPERVISE;
+		return when | VMS_TRAP_FENCE;
+	when |= VMS_TRAP_SUPERVISE;
 	if (sup->options.signal_guard)
 		when |= VMS_TRAP_GUARD;
 	if (sup->options.audit)
@@ -274,7 +320,7 @@ static void on_listener(void *arg, int fd, unsigned int events)
 			vms_loop_stop(sup->loop);
 		return;
 	}
-	call = vms_call_by_nr(trap.nr);
+	call = vms_call_by_nr(trap.arch, trap.nr);
 	sup->stats.notifications++;
 	if (call < VMS_NR_CALLS)
 		sup->stats.by_call[call]++;

@@ -36,8 +36,10 @@ void vms_trace_write(struct vms_sup *sup, const struct vms_trap *trap, const str
 	json_object_set_new(object, "pid", json_integer(thread ? thread->process->pid : trap->tid));
 	json_object_set_new(object, "tid", json_integer(trap->tid));
 	json_object_set_new(object, "call", json_string(info->name));
+	if (req->arch == VMS_ARCH_I386)
+		json_object_set_new(object, "abi", json_string("i386"));
 	for (unsigned int i = 0; i < info->nr_args; i++)
-		json_array_append_new(args, hex(trap->args[i]));
+		json_array_append_new(args, hex(req->args[i]));
 	json_object_set_new(object, "args", args);
 	json_object_set_new(object, "decision", json_string(decision_name(plan)));
 	if (plan->range.start < plan->range.end)

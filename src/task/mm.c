@@ -26,6 +26,38 @@ struct vms_mm *vms_mm_new(struct vms_tasks *tasks, struct vms_maps *maps)
 	return mm;
 }
 
+void vms_mm_set_i386(const struct vms_tasks *tasks, struct vms_mm *mm)
+{
+	mm->space.arch = VMS_ARCH_I386;
+	mm->space.range = tasks->i386.range;
+	mm->space.user = tasks->i386.user;
+	mm->space.remote_only = tasks->i386.remote_only;
+	mm->space.ceiling = tasks->i386.ceiling;
+}
+
+/* A 64-bit program has something above 4 GiB: the fence, its stack or its vdso. */
+static enum vms_arch arch_of_maps(const struct vms_tasks *tasks, struct vms_maps *maps)
+{
+	const struct vms_range above = { tasks->i386.user.end, tasks->user.end };
+	if (tasks->i386.range.start < tasks->i386.range.end && vms_maps_is_free(maps, &above))
+		return VMS_ARCH_I386;
+	return VMS_ARCH_X86_64;
+}
+
+enum vms_arch vms_tasks_arch(const struct vms_tasks *tasks, const struct vms_process *process)
+{
+	struct vms_maps maps = VMS_MAPS_INIT;
+	enum vms_arch arch;
+
+	if (process->mm)
+		return process->mm->space.arch;
+	if (vms_maps_open(process->pid, &maps) < 0)
+		return VMS_ARCH_X86_64;
+	arch = arch_of_maps(tasks, &maps);
+	vms_maps_close(&maps);
+	return arch;
+}
+
 void vms_mm_unref(struct vms_tasks *tasks, struct vms_mm *mm)
 {
 	if (!mm || --mm->refs > 0)
@@ -99,8 +131,8 @@ static void name_kinds(pid_t pid, struct vms_mm *mm, struct vms_vma_list *list)
 		if (!last->prot && !last->ino && last->range.end == mm->space.range.end)
 			last->kind = VMS_KIND_FENCE;
 	}
-	kind_of_file(list, vms_proc_auxv(pid, AT_PHDR), VMS_KIND_EXE);
-	kind_of_file(list, vms_proc_auxv(pid, AT_BASE), VMS_KIND_INTERP);
+	kind_of_file(list, vms_proc_auxv(pid, mm->space.arch, AT_PHDR), VMS_KIND_EXE);
+	kind_of_file(list, vms_proc_auxv(pid, mm->space.arch, AT_BASE), VMS_KIND_INTERP);
 	for (size_t i = 0; i < list->nr; i++) {
 		struct vms_vma *vma = &list->items[i];
 
@@ -153,6 +185,7 @@ static int read_space(struct vms_process *process, struct vms_mm *mm, const stru
 
 	if (r == 0 && parent) {
 		mm->space.ceiling = parent->space.ceiling;
+		mm->space.remote_only = parent->space.remote_only;
 		mm->space.legacy_layout = parent->space.legacy_layout;
 		r = vms_tree_copy(&mm->space.tree, &parent->space.tree);
 		has_flags = r == 0 && !is_as_copied(mm, parent, &list);
@@ -195,7 +228,12 @@ int vms_tasks_load_mm(struct vms_tasks *tasks, struct vms_process *process)
 		vms_maps_close(&maps);
 		return -ENOMEM;
 	}
+	if (arch_of_maps(tasks, &mm->maps) == VMS_ARCH_I386)
+		vms_mm_set_i386(tasks, mm);
 	parent = vms_tasks_parent(tasks, process);
+	/* A parent that runs a program of the other kind by now is not what was copied. */
+	if (parent && parent->mm && parent->mm->space.arch != mm->space.arch)
+		parent = NULL;
 	r = read_space(process, mm, parent ? parent->mm : NULL);
 	if (r < 0) {
 		vms_mm_unref(tasks, mm);

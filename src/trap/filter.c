@@ -23,6 +23,8 @@
 #include "vmsup/base/fd.h"
 #include "vmsup/core/call.h"
 
+#include "i386.h"
+
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
 #endif
@@ -131,9 +133,10 @@ static int add_rules(scmp_filter_ctx ctx, unsigned int when, const struct vms_co
  * libseccomp exports to a descriptor only. A pipe: a file, even in memory, would be subject to RLIMIT_FSIZE. It holds more than
  * the longest program.
  */
-static int export_bpf(scmp_filter_ctx ctx, struct vms_filter *ret_filter)
+static int export_bpf(scmp_filter_ctx ctx, unsigned int when, struct vms_filter *ret_filter)
 {
 	const size_t max = BPF_MAXINSNS * sizeof(struct sock_filter);
+	size_t before = 0;
 	vms_autofd from = -1, to = -1;
 	struct sock_filter *code;
 	int fds[2], r;
@@ -150,12 +153,15 @@ static int export_bpf(scmp_filter_ctx ctx, struct vms_filter *ret_filter)
 	code = malloc(max);
 	if (!code)
 		return -ENOMEM;
-	size = vms_fd_read_all(from, code, max);
+	/* In front: libseccomp's part answers every call of an architecture that is not its own. */
+	if (when & VMS_TRAP_I386)
+		before = vms_filter_i386(when, code);
+	size = vms_fd_read_all(from, code + before, max - before * sizeof(*code));
 	if (size <= 0) {
 		free(code);
 		return -EIO;
 	}
-	ret_filter->prog.len = (unsigned short)((size_t)size / sizeof(*code));
+	ret_filter->prog.len = (unsigned short)(before + (size_t)size / sizeof(*code));
 	ret_filter->prog.filter = code;
 	return 0;
 }
@@ -170,7 +176,7 @@ int vms_filter_build(unsigned int when, const struct vms_cookie *cookie, struct 
 		return vms_err_set(err, -ENOMEM, "cannot build the seccomp filter: out of memory");
 	r = add_rules(ctx, when, cookie);
 	if (r == 0)
-		r = export_bpf(ctx, ret_filter);
+		r = export_bpf(ctx, when, ret_filter);
 	seccomp_release(ctx);
 	if (r < 0)
 		return vms_err_set(err, r, "cannot build the seccomp filter (libseccomp error %d)", -r);

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <linux/audit.h>
 #include <linux/seccomp.h>
 
 #include "vmsup/base/fd.h"
@@ -63,6 +64,7 @@ int vms_listener_receive(struct vms_listener *listener, struct vms_trap *ret_tra
 		return errno == ENOENT || errno == EINTR ? -EAGAIN : -errno;
 	ret_trap->id = n->id;
 	ret_trap->tid = (pid_t)n->pid;
+	ret_trap->arch = n->data.arch == AUDIT_ARCH_I386 ? VMS_ARCH_I386 : VMS_ARCH_X86_64;
 	ret_trap->nr = n->data.nr;
 	ret_trap->ip = n->data.instruction_pointer;
 	for (int i = 0; i < 6; i++)

@@ -104,13 +104,18 @@ static void one_call(const uint8_t *record)
 	uint64_t words[8];
 	vms_addr_t max_start;
 	size_t count = space.tree.count;
+	enum vms_arch arch;
 	int nr, r;
 
 	memcpy(words, record, sizeof(words));
-	nr = words[1] < VMS_NR_CALLS ? vms_call_get((enum vms_call)words[1])->nr : (int)words[1];
-	r = vms_req_decode(nr, &words[2], &req);
+	arch = words[0] >> 11 & 1 ? VMS_ARCH_I386 : VMS_ARCH_X86_64;
+	space.arch = words[0] >> 12 & 1 ? VMS_ARCH_I386 : VMS_ARCH_X86_64;
+	nr = words[1] < VMS_NR_CALLS ? vms_call_nr(arch, (enum vms_call)words[1]) : (int)words[1];
+	r = vms_req_decode(arch, nr, &words[2], &req);
 	EXPECT(r == 0 || r == -ENOSYS);
-	EXPECT((r == 0) == (vms_call_by_nr(nr) < VMS_NR_CALLS));
+	EXPECT((r == 0) == (vms_call_by_nr(arch, nr) < VMS_NR_CALLS));
+	if (r == 0 && req.form == VMS_FORM_BLOCK)
+		r = vms_req_decode_block(&req, (const uint32_t *)(const void *)&words[2]);
 	if (r < 0)
 		return;
 	space.remote_only = words[0] & 1;

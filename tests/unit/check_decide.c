@@ -67,7 +67,7 @@ static struct vms_req req_of(long nr, uint64_t a, uint64_t b, uint64_t c, uint64
 	const uint64_t args[6] = { a, b, c, d, e, f };
 	struct vms_req req;
 
-	ck_assert_int_eq(vms_req_decode((int)nr, args, &req), 0);
+	ck_assert_int_eq(vms_req_decode(VMS_ARCH_X86_64, (int)nr, args, &req), 0);
 	return req;
 }
 

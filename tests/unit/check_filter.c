@@ -161,6 +161,7 @@ static const struct {
 	{ SYS_mremap, { 0x10001, 4096, 8192 }, EINVAL, 64, 5, 0 },
 	{ SYS_prctl, { PR_SET_MM, PR_SET_MM_MAP, 0, 1, 0 }, EINVAL, 64, 5, 0 },
 	{ SYS_shmat, { 0x7fffffff, 0, 0 }, EINVAL, 64, 5, 0 },
+	{ SYS_personality, { 0xffffffff }, 0, 64, 5, 0 },
 	{ SYS_mmap, { 0, 4096, PROT_NONE, ANON, (uint32_t)-1, 0 }, 0, 32, 4, 32 },
 	{ SYS_mmap, { 0, 4096, PROT_NONE, ANON, (uint32_t)-1, 0 }, 0, 52, 5, 12 },
 	{ SYS_mmap, { 0, 4096, PROT_READ, MAP_PRIVATE, 12345, 0 }, EBADF, 32, 4, 32 },
@@ -192,7 +193,7 @@ END_TEST
 
 START_TEST(the_cookie_opens_only_calls_that_are_injected)
 {
-	static const long others[] = { SYS_mprotect, SYS_brk, SYS_shmdt, SYS_personality, SYS_io_setup };
+	static const long others[] = { SYS_mprotect, SYS_brk, SYS_shmdt, SYS_pkey_mprotect, SYS_io_setup };
 	struct vms_cookie cookie;
 
 	ck_assert_int_eq(vms_cookie_draw(&cookie), 0);
@@ -249,6 +250,122 @@ START_TEST(i386_calls_of_a_64_bit_process_are_enosys)
 	ck_assert_msg((WIFEXITED(status) && WEXITSTATUS(status) == 0) || (WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV),
 		      "%s", spy_say(status));
 	spy_end(&spy);
+}
+END_TEST
+
+/* ---- i386 calls; what 64-bit code leaves in the upper halves of its registers means nothing ---- */
+
+#define ABOVE (UINT64_C(0xdeadbeef) << 32)
+
+static long int80(uint64_t nr, const uint64_t args[5])
+{
+	long result = (long)nr;
+
+	__asm__ volatile("int $0x80"
+			 : "+a"(result)
+			 : "b"(args[0] | ABOVE), "c"(args[1] | ABOVE), "d"(args[2] | ABOVE), "S"(args[3] | ABOVE),
+			   "D"(args[4] | ABOVE)
+			 : "memory", "r8", "r9", "r10", "r11");
+	return (int)result;
+}
+
+struct i386_victim {
+	uint64_t nr;
+	uint64_t args[6];
+};
+
+static int make_i386_call(void *arg)
+{
+	const struct i386_victim *v = arg;
+
+	return (int)-int80(v->nr, v->args);
+}
+
+static const struct {
+	struct i386_victim call;
+	unsigned int when; /* asked about with these features; 0: never */
+	int status; /* what the victim sees else: a positive errno, or 0 */
+} i386_calls[] = {
+	{ { 192, { 0, 4096 } }, VMS_TRAP_SUPERVISE, 0 }, /* mmap2 */
+	{ { 90, { 1 } }, VMS_TRAP_SUPERVISE, EFAULT }, /* mmap */
+	{ { 91, { 0x10001, 4096 } }, VMS_TRAP_SUPERVISE, EINVAL },
+	{ { 163, { 0x10001, 4096, 4096 } }, VMS_TRAP_SUPERVISE, EINVAL },
+	{ { 125, { 0x10001, 4096 } }, VMS_TRAP_SUPERVISE, EINVAL },
+	{ { 45, { 1 } }, VMS_TRAP_SUPERVISE, 0 },
+	{ { 117, { 21 } }, VMS_TRAP_SUPERVISE, 0 }, /* ipc: SHMAT */
+	{ { 117, { 0x10000 | 22 } }, VMS_TRAP_SUPERVISE, 0 }, /* ipc: SHMDT of version 1 */
+	{ { 117, { 24, 0x7fffffff } }, 0, EINVAL }, /* ipc: SHMCTL */
+	{ { 11, { 0 } }, VMS_TRAP_SUPERVISE | VMS_TRAP_FENCE, 0 }, /* execve */
+	{ { 358, { 0 } }, VMS_TRAP_SUPERVISE | VMS_TRAP_FENCE, 0 }, /* execveat */
+	{ { 75, { RLIMIT_AS, 1 } }, VMS_TRAP_SUPERVISE | VMS_TRAP_FENCE, 0 },
+	{ { 75, { RLIMIT_CORE, 1 } }, 0, EFAULT },
+	{ { 191, { RLIMIT_AS, 1 } }, VMS_TRAP_SUPERVISE | VMS_TRAP_FENCE, 0 },
+	{ { 76, { RLIMIT_AS, 1 } }, VMS_TRAP_SUPERVISE | VMS_TRAP_FENCE, 0 },
+	{ { 340, { 0, RLIMIT_AS } }, VMS_TRAP_SUPERVISE | VMS_TRAP_FENCE, 0 },
+	{ { 172, { PR_SET_MM } }, VMS_TRAP_SUPERVISE | VMS_TRAP_FENCE, 0 },
+	{ { 172, { PR_GET_DUMPABLE } }, 0, -1 },
+	{ { 384, { 0x2002 } }, VMS_TRAP_SUPERVISE | VMS_TRAP_FENCE, 0 }, /* arch_prctl: ARCH_MAP_VDSO_32 */
+	{ { 384, { 0x1 } }, 0, EINVAL },
+	{ { 136, { 0 } }, VMS_TRAP_SUPERVISE | VMS_TRAP_FENCE, 0 },
+	{ { 174, { SIGUSR1, 1, 0, 8 } }, VMS_TRAP_GUARD, EFAULT },
+	{ { 174, { SIGUSR1, 0, 0, 8 } }, 0, 0 },
+	{ { 67, { SIGUSR1, 1 } }, VMS_TRAP_GUARD, EFAULT },
+	{ { 48, { SIGUSR1, 0 } }, 0, 0 },
+	{ { 48, { SIGUSR1, 5 } }, VMS_TRAP_GUARD, 0 },
+	{ { 219, { 0x10000, 4096, MADV_DONTFORK } }, VMS_TRAP_UNSEALED, ENOMEM },
+	{ { 86, { 0 } }, 0, ENOSYS }, /* uselib */
+	{ { 3, { 12345 } }, 0, EBADF }, /* read */
+};
+
+START_TEST(i386_calls_are_asked_about_by_their_own_numbers)
+{
+	static const unsigned int features[] = { VMS_TRAP_SUPERVISE, VMS_TRAP_FENCE, VMS_TRAP_GUARD, VMS_TRAP_UNSEALED };
+	const int answer = 77; /* no errno that any of them has */
+
+	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+		struct i386_victim victim = i386_calls[_i].call;
+		struct spy spy = spy_start(features[i] | VMS_TRAP_I386, make_i386_call, &victim);
+		bool notified = false;
+		int status;
+
+		for (;;) {
+			struct pollfd p = { .fd = spy.listener.fd, .events = POLLIN };
+			struct vms_trap trap;
+
+			ck_assert_int_eq(poll(&p, 1, 10000), 1);
+			if (!(p.revents & POLLIN))
+				break;
+			if (vms_listener_receive(&spy.listener, &trap) < 0)
+				continue;
+			if (trap.arch == VMS_ARCH_I386) {
+				ck_assert_int_eq(trap.nr, (int)victim.nr);
+				notified = true;
+				ck_assert_int_eq(vms_listener_refuse(&spy.listener, trap.id, answer), 0);
+			} else {
+				ck_assert_int_eq(vms_listener_continue(&spy.listener, trap.id), 0);
+			}
+		}
+		status = spy_wait(spy.pid);
+		spy_end(&spy);
+		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV)
+			return; /* a kernel without IA32 emulation */
+		ck_assert_msg(notified == !!(i386_calls[_i].when & features[i]), "%u: asked %d", features[i], notified);
+		if (notified)
+			ck_assert_msg(WEXITSTATUS(status) == answer, "%s", spy_say(status));
+		else if (!i386_calls[_i].when)
+			ck_assert_msg(WEXITSTATUS(status) == (i386_calls[_i].status & 0xff), "%s", spy_say(status));
+	}
+}
+END_TEST
+
+START_TEST(with_i386_calls_x86_64_is_asked_about_as_without)
+{
+	const struct one_call mmap_call = { SYS_mmap, { 0, 4096, 3, ANON, (uint32_t)-1, 0 }, false, true, false };
+	const struct one_call x32 = { 0x40000000 | SYS_mmap, { 0 }, false, false, false };
+
+	ck_assert(is_notified(VMS_TRAP_SUPERVISE | VMS_TRAP_I386, &mmap_call));
+	ck_assert(!is_notified(VMS_TRAP_FENCE | VMS_TRAP_I386, &mmap_call));
+	ck_assert(!is_notified(EVERYTHING | VMS_TRAP_I386, &x32));
 }
 END_TEST
 
@@ -401,6 +518,9 @@ int main(void)
 	tcase_add_test(tc, cookies_differ_and_are_nothing_that_a_program_passes_by_accident);
 	tcase_add_test(tc, x32_calls_are_refused_without_asking);
 	tcase_add_test(tc, i386_calls_of_a_64_bit_process_are_enosys);
+	tcase_add_loop_test(tc, i386_calls_are_asked_about_by_their_own_numbers, 0,
+			    (int)(sizeof(i386_calls) / sizeof(i386_calls[0])));
+	tcase_add_test(tc, with_i386_calls_x86_64_is_asked_about_as_without);
 	tcase_add_test(tc, loading_sets_no_new_privs_and_gives_a_descriptor_that_exec_closes);
 	tcase_add_test(tc, filters_for_more_features_are_longer_and_all_are_loadable);
 	tcase_add_test(tc, the_caller_gets_what_was_answered);

@@ -15,7 +15,7 @@ static void decode(int nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint6
 	const uint64_t args[6] = { a, b, c, d, e, f };
 
 	memset(&req, 0xee, sizeof(req));
-	ck_assert_int_eq(vms_req_decode(nr, args, &req), 0);
+	ck_assert_int_eq(vms_req_decode(VMS_ARCH_X86_64, nr, args, &req), 0);
 	ck_assert(memcmp(req.args, args, sizeof(args)) == 0);
 }
 
@@ -26,9 +26,9 @@ START_TEST(an_unknown_number_is_enosys_and_writes_nothing)
 
 	memset(&req, 0x77, sizeof(req));
 	before = req;
-	ck_assert_int_eq(vms_req_decode(SYS_read, args, &req), -ENOSYS);
-	ck_assert_int_eq(vms_req_decode(-1, args, &req), -ENOSYS);
-	ck_assert_int_eq(vms_req_decode(0x40000000 | SYS_mmap, args, &req), -ENOSYS);
+	ck_assert_int_eq(vms_req_decode(VMS_ARCH_X86_64, SYS_read, args, &req), -ENOSYS);
+	ck_assert_int_eq(vms_req_decode(VMS_ARCH_X86_64, -1, args, &req), -ENOSYS);
+	ck_assert_int_eq(vms_req_decode(VMS_ARCH_X86_64, 0x40000000 | SYS_mmap, args, &req), -ENOSYS);
 	ck_assert(memcmp(&before, &req, sizeof(req)) == 0);
 }
 END_TEST
@@ -128,6 +128,94 @@ START_TEST(calls_without_a_decoder_have_their_registers)
 }
 END_TEST
 
+static void decode_i386(int nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
+{
+	/* The kernel does not look at what 64-bit code leaves above. */
+	const uint64_t above = UINT64_C(0xabcd) << 32;
+	const uint64_t args[6] = { a | above, b | above, c | above, d | above, e | above, f | above };
+
+	memset(&req, 0xee, sizeof(req));
+	ck_assert_int_eq(vms_req_decode(VMS_ARCH_I386, nr, args, &req), 0);
+	ck_assert_int_eq(req.arch, VMS_ARCH_I386);
+	for (int i = 0; i < 6; i++)
+		ck_assert_uint_le(req.args[i], UINT32_MAX);
+}
+
+START_TEST(mmap2_counts_its_offset_in_pages_and_knows_no_low_2g)
+{
+	decode_i386(192, 0xfffff000, 0x1001, 7, MAP_PRIVATE | MAP_32BIT | 0x80, 0xffffffff, 0xfffffff0);
+	ck_assert_int_eq(req.call, VMS_CALL_MMAP);
+	ck_assert_uint_eq(req.mmap.addr, 0xfffff000);
+	ck_assert_uint_eq(req.mmap.length, 0x1001);
+	ck_assert_uint_eq(req.mmap.prot, 7);
+	ck_assert_uint_eq(req.mmap.flags, MAP_PRIVATE);
+	ck_assert_int_eq(req.mmap.fd, -1);
+	ck_assert_uint_eq(req.mmap.offset, UINT64_C(0xfffffff0000));
+	ck_assert_uint_eq(req.args[5], 0xfffffff0);
+}
+END_TEST
+
+START_TEST(old_mmap_is_decoded_from_a_copy_of_its_block)
+{
+	const uint32_t words[6] = { 0x8000, 0x2000, 3, MAP_SHARED, 9, 0x3000 };
+	const uint32_t odd[6] = { 0x8000, 0x2000, 3, MAP_SHARED, 9, 0x3001 };
+
+	decode_i386(90, 0x12345678, 0, 0, 0, 0, 0);
+	ck_assert_int_eq(req.form, VMS_FORM_BLOCK);
+	ck_assert_uint_eq(req.args[0], 0x12345678);
+	ck_assert_int_eq(vms_req_decode_block(&req, odd), -EINVAL);
+	ck_assert_uint_eq(req.args[0], 0x12345678);
+	ck_assert_int_eq(vms_req_decode_block(&req, words), 0);
+	ck_assert_int_eq(req.form, VMS_FORM_BLOCK);
+	ck_assert_uint_eq(req.mmap.addr, 0x8000);
+	ck_assert_uint_eq(req.mmap.length, 0x2000);
+	ck_assert_uint_eq(req.mmap.flags, MAP_SHARED);
+	ck_assert_int_eq(req.mmap.fd, 9);
+	ck_assert_uint_eq(req.mmap.offset, 0x3000);
+	/* As mmap2 wants them. */
+	ck_assert_uint_eq(req.args[3], MAP_SHARED);
+	ck_assert_uint_eq(req.args[5], 3);
+}
+END_TEST
+
+START_TEST(ipc_is_shmat_or_shmdt)
+{
+	decode_i386(117, 21, 7, 0x1000, 0x5000, 0x8000, 0);
+	ck_assert_int_eq(req.call, VMS_CALL_SHMAT);
+	ck_assert_int_eq(req.shmat.id, 7);
+	ck_assert_uint_eq(req.shmat.addr, 0x8000);
+	ck_assert_int_eq(req.shmat.flags, 0x1000);
+	ck_assert_uint_eq(req.args[0], 7);
+	ck_assert_uint_eq(req.args[1], 0x8000);
+	ck_assert_uint_eq(req.args[2], 0x1000);
+	ck_assert_uint_eq(req.args[3], 0x5000);
+	decode_i386(117, 22, 0, 0, 0, 0x8000, 0);
+	ck_assert_int_eq(req.call, VMS_CALL_SHMDT);
+	ck_assert_uint_eq(req.shmdt.addr, 0x8000);
+	/* Version 1 of SHMAT is refused by the kernel: no place is to be chosen for it. */
+	decode_i386(117, 0x10000 | 21, 7, 0x1000, 0x5000, 0x8000, 0);
+	ck_assert_int_eq(req.call, VMS_CALL_SHMDT);
+}
+END_TEST
+
+START_TEST(other_i386_calls_are_decoded_like_those_of_x86_64)
+{
+	decode_i386(163, 0x1000, 0x2000, 0x3000, 3, 0x5000, 0);
+	ck_assert_int_eq(req.call, VMS_CALL_MREMAP);
+	ck_assert_uint_eq(req.mremap.new_addr, 0x5000);
+	decode_i386(45, 0xfffffffe, 0, 0, 0, 0, 0);
+	ck_assert_uint_eq(req.brk.addr, 0xfffffffe);
+	decode_i386(76, 9, 0x1000, 0, 0, 0, 0);
+	ck_assert_int_eq(req.form, VMS_FORM_OLD);
+	ck_assert_uint_eq(req.rlimit.old_limit, 0x1000);
+	decode_i386(48, 10, 0x4444, 0, 0, 0, 0);
+	ck_assert_int_eq(req.form, VMS_FORM_SIGNAL);
+	ck_assert_uint_eq(req.sigaction.action, 0x4444);
+	decode_i386(1, 0, 0, 0, 0, 0, 0);
+	ck_assert_int_eq(req.call, VMS_CALL_EXIT);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("req");
@@ -144,6 +232,10 @@ int main(void)
 	tcase_add_test(tc, the_three_limit_calls_look_alike);
 	tcase_add_test(tc, sigaction_keeps_the_address_of_the_action);
 	tcase_add_test(tc, calls_without_a_decoder_have_their_registers);
+	tcase_add_test(tc, mmap2_counts_its_offset_in_pages_and_knows_no_low_2g);
+	tcase_add_test(tc, old_mmap_is_decoded_from_a_copy_of_its_block);
+	tcase_add_test(tc, ipc_is_shmat_or_shmdt);
+	tcase_add_test(tc, other_i386_calls_are_decoded_like_those_of_x86_64);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -82,7 +82,7 @@ static void decide_any(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, 
 	struct vms_facts facts = { .file = { .known = false } };
 	struct vms_req req;
 
-	ck_assert_int_eq(vms_req_decode((int)nr, args, &req), 0);
+	ck_assert_int_eq(vms_req_decode(VMS_ARCH_X86_64, (int)nr, args, &req), 0);
 	ck_assert_int_eq(vms_decide(&space, &req, &facts, NULL, 0, 0, &plan), 0);
 }
 

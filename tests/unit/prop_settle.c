@@ -236,7 +236,7 @@ static void some_call(struct vms_req *req)
 		args[0] = LO + PAGES(1) + chance(PAGES(HEAP_PAGES - 2));
 		break;
 	}
-	must(vms_req_decode(nr, args, req));
+	must(vms_req_decode(VMS_ARCH_X86_64, nr, args, req));
 }
 
 /* The kernel refuses NOREPLACE over something, and a break beside something; the plan must not count on either. */

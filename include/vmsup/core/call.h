@@ -8,6 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** Whose table a call's number is from: the architecture that seccomp reports. Any process may make calls of both. */
+enum vms_arch {
+	VMS_ARCH_X86_64,
+	VMS_ARCH_I386, /* int $0x80, sysenter, and syscall in 32-bit code */
+};
+
 enum vms_call {
 	VMS_CALL_MMAP,
 	VMS_CALL_MUNMAP,
@@ -46,6 +52,7 @@ enum vms_call {
 #define VMS_TRAP_GUARD (1u << 2) /* the signal guard is on */
 #define VMS_TRAP_AUDIT (1u << 3) /* --audit */
 #define VMS_TRAP_UNSEALED (1u << 4) /* a fence that cannot be sealed (before Linux 6.10) */
+#define VMS_TRAP_I386 (1u << 5) /* i386 calls, too; without it they get ENOSYS */
 
 /** A condition on one argument, tested by the filter itself. */
 enum vms_test_op {
@@ -78,9 +85,37 @@ struct vms_call_info {
 	struct vms_arg_test any_of[VMS_MAX_TESTS]; /* trapped when one of them holds */
 };
 
+/** How a call takes its arguments where that is not as x86-64 does. */
+enum vms_form {
+	VMS_FORM_SAME, /* the same arguments, 32 bits each; pointers lead to i386 structures */
+	VMS_FORM_PAGES, /* mmap2: the offset is in pages */
+	VMS_FORM_BLOCK, /* old mmap: one pointer, to six words */
+	VMS_FORM_IPC, /* ipc: shmat or shmdt among others; shmat's address goes through a pointer */
+	VMS_FORM_OLD, /* old getrlimit, old sigaction: other structures */
+	VMS_FORM_SIGNAL, /* signal: the handler itself instead of a structure */
+};
+
+/** One number of i386, and the call that it is. Several may be one call. */
+struct vms_i386_call {
+	int nr;
+	enum vms_call call;
+	enum vms_form form;
+};
+
+/* The numbers of ipc(2) that are calls of the table; version 1 of SHMAT is refused by the kernel. */
+#define VMS_IPC_SHMAT 21
+#define VMS_IPC_SHMDT 22
+
 /** The entry of @call, which must be below VMS_NR_CALLS. */
 const struct vms_call_info *vms_call_get(enum vms_call call);
-/** The call with system call number @nr, or VMS_NR_CALLS. */
-enum vms_call vms_call_by_nr(int nr);
+/** The call with system call number @nr of @arch, or VMS_NR_CALLS. */
+enum vms_call vms_call_by_nr(enum vms_arch arch, int nr);
+/** The number of @call on @arch; of several that which takes its arguments in registers. */
+int vms_call_nr(enum vms_arch arch, enum vms_call call);
+
+/** The table of i386; @ret_nr: its length. */
+const struct vms_i386_call *vms_i386_calls(size_t *ret_nr);
+/** The entry of number @nr of i386, or NULL. */
+const struct vms_i386_call *vms_i386_find(int nr);
 
 #endif

@@ -13,7 +13,7 @@ struct vms_cookie {
 	uint32_t offset_high; /* anonymous mmap: upper half of the offset register */
 };
 
-/** Mark the arguments of the injected call number @nr. */
+/** Mark the arguments of the injected call number @nr of x86-64: the only ones that a cookie lets pass. */
 void vms_cookie_mark(const struct vms_cookie *cookie, int nr, uint64_t args[6]);
 
 #endif

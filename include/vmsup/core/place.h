@@ -18,6 +18,7 @@ struct vms_place_req {
 	bool above4g; /* MAP_ABOVE4G */
 	bool hugetlb;
 	bool thp_file; /* the file system aligns as ext4 does */
+	bool i386; /* asked for by an i386 call */
 };
 
 /**

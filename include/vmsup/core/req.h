@@ -10,7 +10,13 @@
 
 struct vms_req {
 	enum vms_call call;
-	uint64_t args[6]; /* as the registers held them */
+	enum vms_arch arch;
+	enum vms_form form;
+	/*
+	 * As the registers held them, those of i386 cut to 32 bits; ipc's are put as shmat and shmdt have them, followed by the
+	 * address that shmat's result goes to.
+	 */
+	uint64_t args[6];
 	union {
 		struct {
 			vms_addr_t addr;
@@ -54,7 +60,7 @@ struct vms_req {
 			vms_addr_t old_limit; /* pointer in the child, 0: none */
 		} rlimit; /* setrlimit, getrlimit, prlimit64 */
 		struct {
-			vms_addr_t action; /* pointer in the child */
+			vms_addr_t action; /* pointer in the child; VMS_FORM_SIGNAL: the handler */
 		} sigaction;
 		struct {
 			uint64_t persona;
@@ -63,9 +69,15 @@ struct vms_req {
 };
 
 /**
- * Decode system call @nr with its six argument registers.
+ * Decode system call @nr of @arch with its six argument registers. Of VMS_FORM_BLOCK nothing but the pointer, args[0], is known.
  * Returns 0, or -ENOSYS when the table has no such call.
  */
-VMS_MUST_CHECK int vms_req_decode(int nr, const uint64_t args[6], struct vms_req *ret_req);
+VMS_MUST_CHECK int vms_req_decode(enum vms_arch arch, int nr, const uint64_t args[6], struct vms_req *ret_req);
+
+/**
+ * A request of VMS_FORM_BLOCK, whose six words are @words now: make it the mmap2 that it stands for.
+ * -EINVAL: the offset is not that of a page.
+ */
+VMS_MUST_CHECK int vms_req_decode_block(struct vms_req *req, const uint32_t words[6]);
 
 #endif

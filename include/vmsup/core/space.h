@@ -6,6 +6,7 @@
 #define VMSUP_CORE_SPACE_H
 
 #include "vmsup/core/brk.h"
+#include "vmsup/core/call.h"
 #include "vmsup/core/policy.h"
 #include "vmsup/core/tree.h"
 
@@ -23,6 +24,7 @@ struct vms_place_rules {
 struct vms_space {
 	struct vms_range range; /* where mappings may be; the whole user address space without confinement */
 	struct vms_range user; /* [0, end of user addresses) */
+	enum vms_arch arch; /* of its program; any thread may make calls of the other */
 	bool confined; /* a fence keeps the kernel inside range */
 	bool legacy_layout; /* the kernel searches bottom-up (ADDR_COMPAT_LAYOUT): never certain */
 	bool remote_only; /* every placement by a remote call */

@@ -37,6 +37,9 @@ void vms_maps_close(struct vms_maps *maps);
  */
 VMS_MUST_CHECK int vms_maps_read(struct vms_maps *maps, const struct vms_range *range, struct vms_vma_list *list);
 
+/** True when no VMA overlaps @range. False also when it cannot be told. */
+bool vms_maps_is_free(struct vms_maps *maps, const struct vms_range *range);
+
 /** The name of the VMA at @addr ("/lib/x.so", "[heap]", "" for none). 0, -ENOENT (no VMA there), -errno. */
 VMS_MUST_CHECK int vms_maps_name(struct vms_maps *maps, vms_addr_t addr, char *buf, size_t size);
 

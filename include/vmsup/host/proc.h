@@ -10,6 +10,7 @@
 
 #include "vmsup/base/addr.h"
 #include "vmsup/base/err.h"
+#include "vmsup/core/call.h"
 
 /** 0, or a negative errno with a sentence when /proc is not there, or not such that children can be worked on. */
 VMS_MUST_CHECK int vms_proc_check(struct vms_err *err);
@@ -38,8 +39,11 @@ struct vms_proc_mm {
 /** 0, -ESRCH, or -EACCES when the kernel hides the addresses from us. */
 VMS_MUST_CHECK int vms_proc_mm(pid_t pid, struct vms_proc_mm *ret);
 
-/** The value of @type in the auxiliary vector of @pid as the kernel keeps it; 0 when it is not there. */
-vms_addr_t vms_proc_auxv(pid_t pid, unsigned long type);
+/** The value of @type in the auxiliary vector of @pid, whose program is @arch's, as the kernel keeps it; 0 when it is not there. */
+vms_addr_t vms_proc_auxv(pid_t pid, enum vms_arch arch, unsigned long type);
+
+/** The personality(2) of @pid. 0, -errno. */
+VMS_MUST_CHECK int vms_proc_personality(pid_t pid, uint64_t *ret_persona);
 
 /**
  * Call @fn for each descendant of @root that /proc lists now.

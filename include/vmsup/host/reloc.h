@@ -6,6 +6,8 @@
  *
  *	exec stop -> step out of execve -> map a scratch page -> run the blob in it -> unmap it -> start
  *
+ * An i386 program is moved by 64-bit code as well: for the time being its one thread goes on as a 64-bit one.
+ *
  * All signals but SIGSTOP and SIGKILL wait until the program starts.
  */
 #ifndef VMSUP_HOST_RELOC_H
@@ -32,6 +34,7 @@ struct vms_reloc_conf {
 	bool randomize;
 	bool verify; /* look at what the injected calls have really done: a filter of the program may have answered them */
 	struct vms_cookie cookie;
+	const struct vms_reloc_conf *i386; /* what holds for i386 programs instead; NULL: they cannot run */
 };
 
 enum vms_reloc_stage {
@@ -45,7 +48,7 @@ enum vms_reloc_stage {
 struct vms_reloc {
 	pid_t pid;
 	enum vms_reloc_stage stage;
-	const struct vms_reloc_conf *conf; /* borrowed */
+	const struct vms_reloc_conf *conf; /* borrowed; the one for this program */
 	struct vms_image image;
 	struct vms_layout layout;
 	vms_addr_t new_start[VMS_NR_PARTS];

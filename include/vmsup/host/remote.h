@@ -4,6 +4,9 @@
  *
  * Order, all of it needed: begin (seize, interrupt), then the notification is answered, then the thread stops at the end
  * of its call, before any signal is delivered. From there every stop goes to vms_remote_stop until it says DONE.
+ *
+ * A call of x86-64 carries the cookie. For one of i386 there is no room: it is notified, and whoever receives the notification
+ * asks vms_remote_expects.
  */
 #ifndef VMSUP_HOST_REMOTE_H
 #define VMSUP_HOST_REMOTE_H
@@ -15,6 +18,7 @@
 
 #include "vmsup/base/addr.h"
 #include "vmsup/base/err.h"
+#include "vmsup/core/call.h"
 
 enum vms_remote_stage {
 	VMS_REMOTE_WAITING, /* for the stop at the end of the notified call */
@@ -27,6 +31,7 @@ struct vms_remote {
 	enum vms_remote_stage stage;
 	bool was_seized; /* by us, for other reasons: stays seized afterwards */
 	vms_addr_t ip; /* behind the system call instruction of the notified call */
+	enum vms_arch arch; /* of the notified call, and so of its system call instruction */
 	int nr;
 	uint64_t args[6];
 	int64_t result; /* value or -errno; valid when DONE */
@@ -36,11 +41,16 @@ struct vms_remote {
 };
 
 /**
- * Begin: @ip as the notification gave it; @args must carry the cookie. 0, -EPERM (somebody else traces it), -ESRCH.
+ * Begin: @ip as the notification gave it; @args must carry the cookie on x86-64. 0, -EPERM (somebody else traces it), -ESRCH.
  * After 0 the caller answers the notification (with any value) and waits for stops of @tid.
  */
-VMS_MUST_CHECK int vms_remote_begin(struct vms_remote *remote, pid_t tid, bool was_seized, vms_addr_t ip, int nr,
-				    const uint64_t args[6]);
+VMS_MUST_CHECK int vms_remote_begin(struct vms_remote *remote, pid_t tid, bool was_seized, vms_addr_t ip,
+				    enum vms_arch arch, int nr, const uint64_t args[6]);
+/**
+ * True when the call that @remote's thread waits in is the one it was made to do: then it must be let go on. Only that thread's
+ * notifications may be asked about.
+ */
+bool vms_remote_expects(const struct vms_remote *remote, enum vms_arch arch, int nr, const uint64_t args[6]);
 /** Take a stop. 1: done; 0: more stops follow; negative errno: it is gone, or was not where it should be. */
 VMS_MUST_CHECK int vms_remote_stop(struct vms_remote *remote, int status);
 /** When DONE: run the same call again with other arguments. */

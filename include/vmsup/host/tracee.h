@@ -12,6 +12,7 @@
 
 #include "vmsup/base/addr.h"
 #include "vmsup/base/err.h"
+#include "vmsup/core/call.h"
 
 /** How a stopped tracee is let go on. */
 enum vms_resume {
@@ -26,8 +27,11 @@ VMS_MUST_CHECK int vms_tracee_interrupt(pid_t tid);
 VMS_MUST_CHECK int vms_tracee_resume(pid_t tid, enum vms_resume how, int sig);
 /** Let go of it for good; @sig is delivered (0: none). */
 VMS_MUST_CHECK int vms_tracee_detach(pid_t tid, int sig);
+/** The registers as 64-bit code has them, also of a task that runs 32-bit code. */
 VMS_MUST_CHECK int vms_tracee_get_regs(pid_t tid, struct user_regs_struct *ret_regs);
 VMS_MUST_CHECK int vms_tracee_set_regs(pid_t tid, const struct user_regs_struct *regs);
+/** The architecture of the call that it stands in. */
+VMS_MUST_CHECK int vms_tracee_get_arch(pid_t tid, enum vms_arch *ret_arch);
 VMS_MUST_CHECK int vms_tracee_get_sigmask(pid_t tid, uint64_t *ret_mask);
 VMS_MUST_CHECK int vms_tracee_set_sigmask(pid_t tid, uint64_t mask);
 /** True when the signal it is about to take was sent by a process, not raised by the kernel for a trap or fault. */
@@ -48,7 +52,11 @@ enum vms_stop {
 
 enum vms_stop vms_stop_of(int status);
 
-/** Load @nr and @args for a `syscall` instruction at @ip. No restart will touch the registers. */
-void vms_regs_set_call(struct user_regs_struct *regs, vms_addr_t ip, int nr, const uint64_t args[6]);
+/** Load @nr and @args for a system call instruction of @arch at @ip. No restart will touch the registers. */
+void vms_regs_set_call(struct user_regs_struct *regs, enum vms_arch arch, vms_addr_t ip, int nr, const uint64_t args[6]);
+/** True when 32-bit code runs. */
+bool vms_regs_are_compat(const struct user_regs_struct *regs);
+/** Go on with 64-bit code; every process may run it. */
+void vms_regs_set_64(struct user_regs_struct *regs);
 
 #endif

@@ -53,6 +53,8 @@ struct vms_tracee {
 	unsigned int tries;
 	long long began; /* ns */
 	bool is_pinned; /* sup->pin is for this one */
+	bool has_limit; /* VMS_JOB_EXEC_WAIT: there is an RLIMIT_AS, which old_arch matters to */
+	enum vms_arch old_arch; /* of the program that executes */
 	UT_hash_handle hh;
 };
 
@@ -68,10 +70,11 @@ struct vms_sup {
 	struct vms_machine machine;
 	struct vms_range range; /* options.range, or all user addresses */
 	struct vms_cookie cookie;
-	struct vms_reloc_conf reloc_conf;
-	struct vms_range image_range; /* the part of it in which images are laid out */
+	struct vms_reloc_conf reloc_conf, i386_conf; /* i386_conf: with an empty range when no i386 program can run */
+	struct vms_range image_range; /* the part of range in which images are laid out */
 	bool moves_images; /* every exec is relocated */
 	vms_addr_t fence_size; /* bytes of address space that the fence takes in each process */
+	vms_addr_t i386_fence_size; /* the same, where an i386 program runs */
 	uint64_t seed;
 	bool has_userfaultfd; /* a task of the tree may make reads of its memory wait */
 
@@ -155,6 +158,8 @@ bool vms_exec_defers(struct vms_sup *sup, const struct vms_thread *thread, const
 void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
 		     const struct vms_req *req, const struct vms_facts *facts, const struct vms_plan *plan,
 		     const struct vms_usage *growth, long long began);
+/** True when @trap is the call that its thread is made to do; it has been let go on. */
+bool vms_remote_notified(struct vms_sup *sup, const struct vms_trap *trap);
 void vms_remote_event(struct vms_sup *sup, struct vms_tracee *tracee, int status);
 
 /* exec.c */
@@ -167,7 +172,7 @@ void vms_exec_gone(struct vms_sup *sup, struct vms_tracee *tracee);
 
 /* precheck.c: what can be seen of a program before it is executed; advice only */
 /** 0, or a positive errno for the child with a sentence in @err. */
-int vms_precheck(struct vms_sup *sup, const struct vms_trap *trap, struct vms_err *err);
+int vms_precheck(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req, struct vms_err *err);
 void vms_precheck_done(struct vms_sup *sup);
 
 /* memory.c: the memory of a task, without waiting for its pages */
@@ -195,6 +200,10 @@ VMS_MUST_CHECK int vms_budget_set(struct vms_sup *sup, struct vms_process *proce
 				  struct vms_err *err);
 
 /* limit.c: RLIMIT_AS */
+/** At the exec stop of @pid: its limit as it was under a program of @old becomes the same under one of @new. */
+void vms_limit_exec(const struct vms_sup *sup, pid_t pid, enum vms_arch old, enum vms_arch new);
+/** True when the process has a limit that vms_limit_exec would change. */
+bool vms_limit_is_set(const struct vms_sup *sup, pid_t pid);
 void vms_limit_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
 		    const struct vms_req *req, long long began);
 

@@ -60,6 +60,14 @@ struct vms_thread {
 	UT_hash_handle hh;
 };
 
+/** What holds for the spaces of i386 programs instead of the members of the same names in vms_tasks. */
+struct vms_i386_bounds {
+	struct vms_range range; /* empty: no such program can run */
+	struct vms_range user;
+	bool remote_only;
+	vms_addr_t ceiling;
+};
+
 struct vms_tasks {
 	struct vms_process *processes; /* by pid; owned */
 	struct vms_thread *threads; /* by tid; owned */
@@ -78,6 +86,7 @@ struct vms_tasks {
 	struct vms_usage total; /* of all address spaces that have a record */
 	struct vms_usage in_flight_growth; /* of all */
 	vms_addr_t ceiling; /* of a confined space; 0: unknown */
+	struct vms_i386_bounds i386;
 	void (*on_process_new)(struct vms_process *process, void *arg); /* may be NULL */
 	void (*on_process_gone)(struct vms_process *process, void *arg); /* may be NULL */
 	void *arg;
@@ -108,6 +117,10 @@ void vms_tasks_drop_process(struct vms_tasks *tasks, struct vms_process *process
 VMS_MUST_CHECK int vms_tasks_load_mm(struct vms_tasks *tasks, struct vms_process *process);
 /** An empty mm record with @maps taken over. NULL: out of memory (maps stay the caller's). */
 struct vms_mm *vms_mm_new(struct vms_tasks *tasks, struct vms_maps *maps);
+/** It is the space of an i386 program. */
+void vms_mm_set_i386(const struct vms_tasks *tasks, struct vms_mm *mm);
+/** Of the program that @process runs, as its record or the kernel's maps tell. */
+enum vms_arch vms_tasks_arch(const struct vms_tasks *tasks, const struct vms_process *process);
 /** Give up a reference; NULL is fine. */
 void vms_mm_unref(struct vms_tasks *tasks, struct vms_mm *mm);
 /**

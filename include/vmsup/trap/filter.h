@@ -18,7 +18,7 @@ struct vms_filter {
 
 /**
  * Build the filter for the features @when (VMS_TRAP_*).
- * Foreign architectures and x32 get ENOSYS.
+ * Foreign architectures (i386 without VMS_TRAP_I386) and x32 get ENOSYS.
  * 0, or a negative errno with a sentence in @err.
  */
 VMS_MUST_CHECK int vms_filter_build(unsigned int when, const struct vms_cookie *cookie,

@@ -10,14 +10,16 @@
 #include <sys/types.h>
 
 #include "vmsup/base/err.h"
+#include "vmsup/core/call.h"
 
 /** One trapped call, as the kernel queued it. */
 struct vms_trap {
 	uint64_t id; /* of the notification */
 	pid_t tid; /* of the calling thread; 0 when it is not visible here */
-	int nr; /* system call number */
+	enum vms_arch arch;
+	int nr; /* system call number of arch */
 	uint64_t args[6];
-	uint64_t ip; /* behind the system call instruction */
+	uint64_t ip; /* behind the system call instruction; of i386 one that is int $0x80, or follows one in the vdso */
 };
 
 struct vms_listener {
