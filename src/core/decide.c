@@ -156,11 +156,17 @@ static void copy_args(struct vms_plan *plan, const struct vms_req *req)
 		plan->args[i] = req->args[i];
 }
 
+/* mm/mmap.c do_mmap, mm/mprotect.c: READ_IMPLIES_EXEC. */
+static uint8_t real_prot(const struct vms_space *space, uint8_t prot)
+{
+	return space->read_implies_exec && (prot & VMS_PROT_READ) ? prot | VMS_PROT_EXEC : prot;
+}
+
 static struct vms_vma mmap_vma(const struct decision *d)
 {
 	const struct vms_req *req = d->req;
 	uint32_t flags = req->mmap.flags;
-	struct vms_vma vma = { .prot = req->mmap.prot, .may = VMS_PROT_ALL };
+	struct vms_vma vma = { .prot = real_prot(d->space, req->mmap.prot), .may = VMS_PROT_ALL };
 
 	if ((flags & MAP_TYPE) != MAP_PRIVATE)
 		vma.flags |= VMS_VMA_SHARED;
@@ -287,7 +293,7 @@ static struct vms_plan decide_mprotect(const struct decision *d)
 		return pass_unknown();
 	plan.effect = VMS_EFFECT_PROTECT;
 	plan.range = span;
-	plan.vma.prot = req->mprotect.prot;
+	plan.vma.prot = real_prot(d->space, req->mprotect.prot);
 	plan.sets_pkey = req->mprotect.pkey >= 0;
 	plan.vma.pkey = plan.sets_pkey ? (uint8_t)req->mprotect.pkey : 0;
 	return plan;
@@ -445,7 +451,7 @@ static struct vms_plan decide_brk(const struct decision *d)
 		return vms_plan_reply(brk->current);
 	plan.effect = VMS_EFFECT_BRK;
 	plan.brk = addr;
-	plan.vma = (struct vms_vma){ .prot = VMS_PROT_READ | VMS_PROT_WRITE, .may = VMS_PROT_ALL,
+	plan.vma = (struct vms_vma){ .prot = real_prot(d->space, VMS_PROT_READ | VMS_PROT_WRITE), .may = VMS_PROT_ALL,
 				     .kind = VMS_KIND_HEAP };
 	if (end > brk->frontier && d->space->policy &&
 	    vms_policy_keeps_out(d->space->policy, &(struct vms_range){ brk->frontier, end }, false))

@@ -52,6 +52,7 @@ static const struct {
 	{ "address_bits", "", "where the fence must end", vms_probe_address_bits, false, true },
 	{ "thp_alignment", "6.7", "predicting where the kernel puts large mappings", vms_probe_thp,
 	  false, true },
+	{ "ia32_emulation", "", "running i386 programs", vms_probe_ia32, false, true },
 	{ "va_layout", "", "predicting from which end the kernel searches", vms_probe_va_layout,
 	  false, false },
 	{ "stack_guard_gap", "", "predicting the gap below a growing stack",

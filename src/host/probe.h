@@ -20,7 +20,7 @@ vms_probe_fn vms_probe_notify, vms_probe_listener_free, vms_probe_continue, vms_
 	vms_probe_sync_wake_up, vms_probe_ptrace, vms_probe_mm_map, vms_probe_vdso_move,
 	vms_probe_mremap_multi, vms_probe_mseal, vms_probe_procmap_query, vms_probe_pidfd_open,
 	vms_probe_pidfd_getfd, vms_probe_kcmp, vms_probe_process_vm, vms_probe_noreplace,
-	vms_probe_address_bits, vms_probe_thp;
+	vms_probe_address_bits, vms_probe_thp, vms_probe_ia32;
 
 /* probe_host.c: these only read, but for rlimit_as, which needs a child too. */
 vms_probe_fn vms_probe_kernel, vms_probe_procfs, vms_probe_rlimit_as, vms_probe_tracer,

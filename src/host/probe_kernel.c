@@ -368,6 +368,29 @@ void vms_probe_mseal(struct vms_probe_result *r)
 		"the supervisor");
 }
 
+static void give_up(int sig)
+{
+	(void)sig;
+	_exit(0);
+}
+
+void vms_probe_ia32(struct vms_probe_result *r)
+{
+	long nr = 20; /* i386's getpid */
+
+	/* What holds if the next instruction is refused. */
+	vms_probe_say(r, VMS_PROBE_MISSING, "the kernel runs x86-64 programs only");
+	vms_probe_advise(r, "for i386 programs use a kernel with CONFIG_IA32_EMULATION, booted without ia32_emulation=off");
+	signal(SIGSEGV, give_up);
+	__asm__ volatile("int $0x80" : "+a"(nr) : : "memory", "r8", "r9", "r10", "r11");
+	if ((int)nr != getpid()) {
+		vms_probe_say(r, VMS_PROBE_MISSING, "a call of i386 returned %d", (int)nr);
+		return;
+	}
+	vms_probe_say(r, VMS_PROBE_OK, "i386 programs run, in a range that has room below 4 GiB");
+	r->advice[0] = '\0';
+}
+
 /* <linux/fs.h> of 6.11. */
 struct procmap_query_6_11 {
 	uint64_t size, query_flags, query_addr;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/wait.h>
 
 #include "vmsup/core/call.h"
@@ -208,6 +209,17 @@ static int find_syscall(struct vms_reloc *reloc)
 	return 0;
 }
 
+int vms_reloc_check_i386(const struct vms_reloc_conf *conf, uint64_t persona, struct vms_err *err)
+{
+	if (!(persona & ADDR_LIMIT_3GB) || conf->range.end <= conf->end_3g)
+		return 0;
+	return vms_err_set(err, -ENOEXEC,
+			   "it is a 32-bit (i386) program that has 3 GiB of addresses (setarch --3gb), and the range "
+			   "0x%llx-0x%llx goes beyond: choose a --range that ends at 0x%llx or below",
+			   (unsigned long long)conf->range.start, (unsigned long long)conf->range.end,
+			   (unsigned long long)conf->end_3g);
+}
+
 int vms_reloc_begin(struct vms_reloc *reloc, pid_t pid, const struct vms_reloc_conf *conf,
 		    vms_addr_t stack_limit, uint64_t seed)
 {
@@ -220,15 +232,18 @@ int vms_reloc_begin(struct vms_reloc *reloc, pid_t pid, const struct vms_reloc_c
 	if (vms_regs_are_compat(&reloc->regs)) {
 		if (!conf->i386)
 			return vms_err_set(&reloc->err, -ENOEXEC,
-					   "the program is a 32-bit (i386) one, and the range 0x%llx-0x%llx lies above 4 GiB: "
-					   "choose a --range below",
+					   "the program is a 32-bit (i386) one, for which the range 0x%llx-0x%llx has no place: "
+					   "choose a --range below 4 GiB",
 					   (unsigned long long)conf->range.start, (unsigned long long)conf->range.end);
 		reloc->conf = conf = conf->i386;
 	}
 	r = vms_image_read(pid, &reloc->regs, &conf->user, &reloc->image, &reloc->err);
 	if (r < 0)
 		return r;
-	r = choose_layout(reloc, stack_limit, seed);
+	if (reloc->image.arch == VMS_ARCH_I386)
+		r = vms_reloc_check_i386(conf, reloc->image.persona, &reloc->err);
+	if (r == 0)
+		r = choose_layout(reloc, stack_limit, seed);
 	if (r == 0)
 		r = choose_scratch(reloc);
 	if (r < 0)

@@ -14,6 +14,8 @@
 /* `syscall` and `int $0x80`. A 32-bit sysenter returns behind the int $0x80 of the vdso. */
 #define SYSCALL_INSN_SIZE 2
 #define MAX_ERRNO 4095
+/* include/linux/errno.h */
+#define ERESTARTSYS 512
 
 int vms_remote_begin(struct vms_remote *remote, pid_t tid, bool was_seized, vms_addr_t ip, enum vms_arch arch,
 		     int nr, const uint64_t args[6])
@@ -81,6 +83,9 @@ static int take_result(struct vms_remote *remote)
 
 	if (r < 0)
 		return r;
+	/* A notified call that SIGSTOP took out of its wait: once more. */
+	if (remote->arch == VMS_ARCH_I386 && (int64_t)regs.rax == -ERESTARTSYS)
+		return start_call(remote);
 	remote->result = (int64_t)regs.rax;
 	/* 32 bits: all but the last page of numbers are addresses. */
 	if (remote->arch == VMS_ARCH_I386)

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -156,9 +157,10 @@ static vms_addr_t stack_limit_of(pid_t pid)
 }
 
 /* With a large RLIMIT_STACK the kernel's mmap_base lies so low that it may be anywhere in the range. */
-static void be_i386(struct vms_sup *sup, pid_t pid, struct vms_mm *mm)
+static void be_i386(struct vms_sup *sup, pid_t pid, const struct vms_image *image, struct vms_mm *mm)
 {
 	vms_mm_set_i386(&sup->tasks, mm);
+	mm->space.read_implies_exec = image->persona & READ_IMPLIES_EXEC;
 	if (sup->moves_images &&
 	    vms_machine_i386_mmap_base(&sup->machine, stack_limit_of(pid)) < mm->space.ceiling)
 		mm->space.remote_only = true;
@@ -174,7 +176,7 @@ static struct vms_mm *make_mm(struct vms_sup *sup, pid_t pid, struct vms_image *
 	if (!mm)
 		return NULL;
 	if (image->arch == VMS_ARCH_I386)
-		be_i386(sup, pid, mm);
+		be_i386(sup, pid, image, mm);
 	if (!sup->moves_images)
 		mm->space.ceiling = unmoved_top;
 	vms_brk_init(&mm->space.brk, brk);

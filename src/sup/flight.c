@@ -88,6 +88,7 @@ static void settle_seen(struct vms_sup *sup, struct vms_thread *thread, const st
 	case VMS_SETTLED_UNDONE:
 		break;
 	case VMS_SETTLED_OTHER:
+		settle_brk(mm, &plan);
 		sup->stats.mispredicted++;
 		break;
 	case VMS_SETTLED_REREAD:

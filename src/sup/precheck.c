@@ -199,14 +199,23 @@ static int check_fixed(const struct vms_reloc_conf *conf, int fd, const union eh
 	return ENOEXEC;
 }
 
-static int check_i386(const struct vms_sup *sup, struct vms_err *err)
+static int check_i386(const struct vms_sup *sup, pid_t tid, struct vms_err *err)
 {
-	if (sup->reloc_conf.i386)
-		return 0;
-	vms_err_set(err, 0,
-		    "it is a 32-bit (i386) program, and the range 0x%llx-0x%llx has no room for it: choose a --range "
-		    "below 4 GiB",
-		    (unsigned long long)sup->range.start, (unsigned long long)sup->range.end);
+	uint64_t persona;
+
+	if (sup->reloc_conf.i386) {
+		if (!sup->reloc_conf.fence || vms_proc_personality(tid, &persona) < 0)
+			return 0;
+		return vms_reloc_check_i386(&sup->i386_conf, persona, err) < 0 ? ENOEXEC : 0;
+	}
+	if (sup->options.mode == VMS_MODE_FENCE && !sup->reloc_conf.seal)
+		vms_err_set(err, 0, "it is a 32-bit (i386) program, which fence mode cannot hold without mseal (Linux 6.10): "
+				    "use --mode supervise");
+	else
+		vms_err_set(err, 0,
+			    "it is a 32-bit (i386) program, and the range 0x%llx-0x%llx has no room for it: choose a --range "
+			    "below 4 GiB",
+			    (unsigned long long)sup->range.start, (unsigned long long)sup->range.end);
 	return ENOEXEC;
 }
 
@@ -225,13 +234,14 @@ int vms_precheck(struct vms_sup *sup, const struct vms_trap *trap, const struct 
 		return ENOEXEC;
 	}
 	if (ehdr.e64.e_ident[EI_CLASS] == ELFCLASS32 && ehdr.e64.e_machine == EM_386) {
-		r = check_i386(sup, err);
+		r = check_i386(sup, trap->tid, err);
 		if (r == 0 && ehdr.e64.e_type == ET_EXEC)
 			r = check_fixed(&sup->i386_conf, fd, &ehdr, err);
 	} else if (ehdr.e64.e_ident[EI_CLASS] == ELFCLASS64 && ehdr.e64.e_type == ET_EXEC) {
 		r = check_fixed(&sup->reloc_conf, fd, &ehdr, err);
 	}
-	if (r == 0)
+	/* Whether an i386 program can run depends on who executes it, too. */
+	if (r == 0 && ehdr.e64.e_machine != EM_386)
 		remember(sup, &program);
 	return r;
 }

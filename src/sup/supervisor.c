@@ -198,24 +198,32 @@ static bool take_widest(const struct vms_sup *sup, struct vms_reloc_conf *conf)
 	return true;
 }
 
+/* In fence mode nobody looks at what i386 calls do to the fence: it must be sealed. */
+static bool allows_i386(const struct vms_sup *sup)
+{
+	return sup->options.mode != VMS_MODE_FENCE || !sup->reloc_conf.fence || sup->reloc_conf.seal;
+}
+
 /*
  * i386 programs live in the part of the range that they can address. Its top is left to the top gap, so that the kernel's own
  * random mmap_base, which lies there, has no say.
  */
-static __attribute__((unused)) void configure_i386(struct vms_sup *sup)
+static void configure_i386(struct vms_sup *sup)
 {
 	struct vms_reloc_conf *conf = &sup->i386_conf;
 	const vms_addr_t base = vms_machine_i386_mmap_base(&sup->machine, 0);
 
 	*conf = sup->reloc_conf;
 	conf->user = sup->machine.i386_user;
+	/* With 3 GiB of addresses, all of it lies that much lower. */
+	conf->end_3g = base - (conf->user.end - ((vms_addr_t)3 << 30));
 	if (conf->range.end > conf->user.end)
 		conf->range.end = conf->user.end;
 	conf->image_range = conf->range;
 	if (conf->image_range.end > base)
 		conf->image_range.end = base;
 	conf->top_end = conf->range.end;
-	if (!take_widest(sup, conf)) {
+	if (!take_widest(sup, conf) || !allows_i386(sup)) {
 		*conf = (struct vms_reloc_conf){ 0 };
 		return;
 	}
@@ -265,6 +273,7 @@ static void configure(struct vms_sup *sup)
 		sup->tasks.ceiling = sup->range.end;
 	else if (sup->moves_images && o->aslr != VMS_ASLR_RANDOM)
 		sup->tasks.remote_only = true;
+	configure_i386(sup);
 	if (o->aslr == VMS_ASLR_SEED)
 		sup->seed = o->seed;
 	else if (getrandom(&sup->seed, sizeof(sup->seed), 0) < 0)
@@ -274,7 +283,7 @@ static void configure(struct vms_sup *sup)
 
 static unsigned int trap_features(const struct vms_sup *sup)
 {
-	unsigned int when = 0;
+	unsigned int when = allows_i386(sup) ? VMS_TRAP_I386 : 0;
 
 	if (sup->options.mode == VMS_MODE_FENCE)
 		return when | VMS_TRAP_FENCE;

@@ -187,6 +187,7 @@ static int read_space(struct vms_process *process, struct vms_mm *mm, const stru
 		mm->space.ceiling = parent->space.ceiling;
 		mm->space.remote_only = parent->space.remote_only;
 		mm->space.legacy_layout = parent->space.legacy_layout;
+		mm->space.read_implies_exec = parent->space.read_implies_exec;
 		r = vms_tree_copy(&mm->space.tree, &parent->space.tree);
 		has_flags = r == 0 && !is_as_copied(mm, parent, &list);
 	} else if (r == 0) {

@@ -199,10 +199,8 @@ def tiny_runs(way):
 
 @s.case_for(EVERY)
 def i386(way):
-    """an i386 program is refused with 126; a shell inside lives on"""
-    t.expect_sentence(run_file(way, tiny(3, 32, I386_EXIT_7)), 126, r"i386|32.bit|x86-64")
-    got = run_file(way, tiny(3, 32, I386_EXIT_7), inner=True)
-    t.expect(got, 0, r"\Astatus 1\d\d\n\Z", r"i386|32.bit|x86-64|cannot execute")
+    """the smallest static i386 program runs"""
+    t.expect(run_file(way, tiny(3, 32, I386_EXIT_7)), 7)
 
 
 @s.case_for(EVERY)

@@ -32,6 +32,9 @@ HOSTILE = os.path.join(os.path.dirname(GUESTS), "hostile")
 RANGES = {
     "low": (0x10000, 0x7FFF0000),
     "high": (0x200000000, 0x400000000),
+    # For i386 programs: all that they can address; and more, but not from the beginning.
+    "all32": (0x10000, 0xFFFFE000),
+    "across": (0x40000000, 0x200000000),
 }
 NOBODY = 65534
 TIME_LIMIT = float(os.environ.get("VMSUP_TEST_SECONDS", "90"))
@@ -135,6 +138,8 @@ class Place:
 
     def guest(self, name):
         path = os.path.join(self.bin, name)
+        if not os.path.exists(path) and name.endswith("-32"):
+            raise Skip("%s was not built: gcc -m32 cannot link here" % name)
         if not os.path.exists(path):
             raise Failure("the guest %s is not built in %s" % (name, GUESTS))
         return path

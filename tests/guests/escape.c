@@ -17,6 +17,14 @@
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 #define PAGE 4096UL
 
+#ifdef __i386__
+#define NR_MMAP SYS_mmap2
+#define FAR 0xf0000000
+#else
+#define NR_MMAP SYS_mmap
+#define FAR 0x7ffff0000000
+#endif
+
 static uintptr_t lo, hi;
 
 static void say(const char *what, long ret)
@@ -31,7 +39,7 @@ static void say(const char *what, long ret)
 
 static long map(uintptr_t at, size_t len, int flags)
 {
-	return syscall(SYS_mmap, at, len, RW, ANON | flags, -1, 0);
+	return syscall(NR_MMAP, at, len, RW, ANON | flags, -1, 0);
 }
 
 static void attack(const char *side, uintptr_t at)
@@ -69,7 +77,7 @@ int main(int argc, char **argv)
 	if (lo > 0x10000)
 		attack("below", lo - PAGE);
 	attack("above", hi);
-	attack("far above", 0x7ffff0000000);
+	attack("far above", FAR);
 	say("across the end: fixed", map(hi - PAGE, 2 * PAGE, MAP_FIXED));
 	say("across the end: hint", map(hi - PAGE, 2 * PAGE, 0));
 	say("too large", map(0, hi - lo, 0));

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,14 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#ifdef __i386__
+#define NR_MMAP SYS_mmap2
+#define FAR_HINT 0xf0000000
+#else
+#define NR_MMAP SYS_mmap
+#define FAR_HINT 0x7e0000000000
+#endif
 
 static void die(const char *what)
 {
@@ -31,7 +40,7 @@ static void map_some(void)
 
 	for (int i = 0; i < 40; i++) {
 		size_t len = (size_t)4096 << (i % 12);
-		void *hint = i % 3 == 1 ? (void *)0x7e0000000000 : i % 3 == 2 ? (void *)0x12345000 : NULL;
+		void *hint = i % 3 == 1 ? (void *)(uintptr_t)FAR_HINT : i % 3 == 2 ? (void *)0x12345000 : NULL;
 		int flags = MAP_PRIVATE | MAP_ANONYMOUS;
 
 		if (i % 5 == 4)
@@ -134,7 +143,7 @@ static void do_vfork(void)
 	if (pid == 0) {
 		char c;
 
-		if ((void *)syscall(SYS_mmap, 0, 65536, PROT_READ | PROT_WRITE,
+		if ((void *)syscall(NR_MMAP, 0, 65536, PROT_READ | PROT_WRITE,
 				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
 			_exit(1);
 		syscall(SYS_write, 1, "ready\n", 6);

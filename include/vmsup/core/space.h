@@ -27,6 +27,7 @@ struct vms_space {
 	enum vms_arch arch; /* of its program; any thread may make calls of the other */
 	bool confined; /* a fence keeps the kernel inside range */
 	bool legacy_layout; /* the kernel searches bottom-up (ADDR_COMPAT_LAYOUT): never certain */
+	bool read_implies_exec; /* what is readable may be executed as well (personality), as in old i386 programs */
 	bool remote_only; /* every placement by a remote call */
 	vms_addr_t ceiling; /* top of the kernel's top-down search (mm->mmap_base); 0: not known yet */
 	struct vms_place_rules rules;

@@ -34,6 +34,7 @@ struct vms_reloc_conf {
 	bool randomize;
 	bool verify; /* look at what the injected calls have really done: a filter of the program may have answered them */
 	struct vms_cookie cookie;
+	vms_addr_t end_3g; /* of i386 programs: with 3 GiB of addresses (setarch -3) the range must end here or below */
 	const struct vms_reloc_conf *i386; /* what holds for i386 programs instead; NULL: they cannot run */
 };
 
@@ -74,6 +75,8 @@ VMS_MUST_CHECK int vms_reloc_stop(struct vms_reloc *reloc, int status);
 VMS_MUST_CHECK int vms_reloc_finish(struct vms_reloc *reloc);
 /** Where the part that held @addr before holds it now; @addr itself when it was in none. */
 vms_addr_t vms_reloc_moved(const struct vms_reloc *reloc, vms_addr_t addr);
+/** 0 when an i386 program of @persona (personality(2)) can run; else -ENOEXEC and a sentence. @conf: i386's. */
+VMS_MUST_CHECK int vms_reloc_check_i386(const struct vms_reloc_conf *conf, uint64_t persona, struct vms_err *err);
 void vms_reloc_done(struct vms_reloc *reloc);
 
 #endif
