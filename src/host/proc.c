@@ -81,11 +81,12 @@ static pid_t parse_last(const char *text)
 int vms_proc_status(pid_t tid, struct vms_proc_status *ret)
 {
 	char buf[4096];
-	const char *tgid, *ppid, *tracer, *threads, *caps;
+	const char *tgid, *ppid, *tracer, *threads, *caps, *state;
 	int r = read_small(tid, "status", buf, sizeof(buf));
 
 	if (r < 0)
 		return r;
+	state = field(buf, "\nState:\t");
 	tgid = field(buf, "\nTgid:");
 	ppid = field(buf, "\nPPid:");
 	tracer = field(buf, "\nTracerPid:");
@@ -97,6 +98,7 @@ int vms_proc_status(pid_t tid, struct vms_proc_status *ret)
 		.tgid = (pid_t)strtol(tgid, NULL, 10),
 		.ppid = (pid_t)strtol(ppid, NULL, 10),
 		.tracer = (pid_t)strtol(tracer, NULL, 10),
+		.state = state ? *state : '?',
 		.threads = threads ? (unsigned int)strtoul(threads, NULL, 10) : 0,
 		.cap_eff = caps ? strtoull(caps, NULL, 16) : 0,
 		.inner_tgid = parse_last(field(buf, "\nNStgid:")),
@@ -144,6 +146,14 @@ int vms_proc_pidfd(pid_t pid)
 	return fd < 0 ? -errno : (int)fd;
 }
 
+int vms_proc_thread_pidfd(pid_t tid)
+{
+	/* PIDFD_THREAD */
+	long fd = syscall(SYS_pidfd_open, tid, O_EXCL);
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
 int vms_proc_getfd(int pidfd, int fd)
 {
 	long copy = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
@@ -168,6 +178,11 @@ bool vms_proc_same_ns(pid_t a, pid_t b, const char *type)
 			return false;
 	}
 	return st[0].st_dev == st[1].st_dev && st[0].st_ino == st[1].st_ino;
+}
+
+bool vms_proc_has_thread(pid_t pid, pid_t tid)
+{
+	return syscall(SYS_tgkill, pid, tid, 0) == 0 || errno != ESRCH;
 }
 
 int vms_proc_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg)

@@ -172,7 +172,7 @@ void vms_audit(struct vms_sup *sup, struct vms_process *process, const char *aft
 	if (vms_maps_read(&mm->maps, &space->range, list) < 0)
 		return;
 	/* A process that may not be looked into still shows its mappings, not their flags. */
-	have_flags = vms_maps_read_flags(process->pid, list) == 0;
+	have_flags = vms_maps_read_flags(vms_process_tid(process), list) == 0;
 	sup->stats.audits++;
 	audit_fence(sup, process, after);
 	if (vms_space_agrees(space, &space->range, list->items, list->nr) &&

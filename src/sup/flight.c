@@ -48,7 +48,7 @@ static void reread(struct vms_sup *sup, struct vms_process *process, const struc
 		return;
 	learn_ceiling(space, plan, &sup->seen_all);
 	/* What is where is known no more, so neither is which attributes are still whose. */
-	has_flags = vms_maps_read_flags(process->pid, &sup->seen_all) == 0;
+	has_flags = vms_maps_read_flags(vms_process_tid(process), &sup->seen_all) == 0;
 	if (vms_space_adopt(space, &space->range, sup->seen_all.items, sup->seen_all.nr, has_flags) == 0)
 		mm->stale = false;
 	vms_mm_count(&sup->tasks, mm);

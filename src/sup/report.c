@@ -115,6 +115,7 @@ int vms_report_maps(struct vms_sup *sup, pid_t pid, json_t **ret, struct vms_err
 	if (sup->options.mode == VMS_MODE_FENCE) {
 		vms_mm_unref(&sup->tasks, process->mm);
 		process->mm = NULL;
+		process->leader_ended = vms_proc_status(pid, &status) == 0 && status.state == 'Z';
 	}
 	r = vms_tasks_load_mm(&sup->tasks, process);
 	if (r == 0)

@@ -14,6 +14,7 @@
 #include <linux/prctl.h>
 #include <linux/userfaultfd.h>
 
+#include "vmsup/base/fd.h"
 #include "vmsup/host/file.h"
 #include "vmsup/sup/sup.h"
 
@@ -26,8 +27,12 @@ static void gather_facts(const struct vms_thread *thread, const struct vms_req *
 	struct shmid_ds ds;
 
 	*facts = (struct vms_facts){ 0 };
-	if (needs & VMS_NEED_FILE)
-		vms_file_facts(thread->tid, thread->process->pidfd, req->mmap.fd, facts);
+	if (needs & VMS_NEED_FILE) {
+		/* An ended leader has no descriptors. */
+		vms_autofd own = thread->process->leader_ended ? vms_proc_thread_pidfd(thread->tid) : -1;
+
+		vms_file_facts(thread->tid, own >= 0 ? own : thread->process->pidfd, req->mmap.fd, facts);
+	}
 	if ((needs & VMS_NEED_SHM) && shmctl(req->shmat.id, IPC_STAT, &ds) == 0) {
 		facts->shm.known = true;
 		facts->shm.size = ds.shm_segsz;
@@ -207,8 +212,10 @@ static void exit_step(struct vms_sup *sup, struct vms_thread *thread, const stru
 		/* The last moment at which this mm can be looked at. */
 		if (sup->options.audit && thread->process->mm && !thread->process->mm->in_flight)
 			vms_audit(sup, thread->process, "its last call");
-	} else if (thread->tid != thread->process->pid) {
+	} else if (thread->tid == thread->process->pid) {
 		/* A leader's record goes with its process, whose pidfd tells. */
+		thread->process->leader_ended = true;
+	} else {
 		vms_tasks_drop_thread(&sup->tasks, thread);
 	}
 	pass_step(sup, trap, req, began);
@@ -239,6 +246,12 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 			vms_log_limited(&sup->task_log, "task %d gets EAGAIN: too many tasks to keep a record of",
 					trap->tid);
 		vms_ignore(vms_listener_refuse(&sup->listener, trap->id, r == -ESRCH ? ESRCH : EAGAIN));
+		return;
+	}
+	/* Killed meanwhile, its number may be somebody else's: then the record made just now is not of our tree. */
+	if (r == 1 && !vms_listener_is_valid(&sup->listener, trap->id)) {
+		sup->stats.stale++;
+		vms_tasks_drop(&sup->tasks, thread);
 		return;
 	}
 	/* It is in a new call: the one before has returned. */

@@ -84,12 +84,13 @@ void vms_mm_count(struct vms_tasks *tasks, struct vms_mm *mm)
 static struct vms_mm *find_shared(const struct vms_tasks *tasks, struct vms_process *process)
 {
 	struct vms_process *other = vms_tasks_parent(tasks, process), *next;
+	const pid_t parent = other ? other->pid : 0, tid = vms_process_tid(process);
 
-	if (other && other->mm && vms_proc_same_mm(process->pid, other->pid))
+	if (other && other->mm && vms_proc_same_mm(tid, vms_process_tid(other)))
 		return other->mm;
 	HASH_ITER(hh, tasks->processes, other, next) {
-		if (other != process && other->mm && other->pid != process->ppid &&
-		    vms_proc_same_mm(process->pid, other->pid))
+		if (other != process && other->mm && other->pid != parent &&
+		    vms_proc_same_mm(tid, vms_process_tid(other)))
 			return other->mm;
 	}
 	return NULL;
@@ -181,6 +182,7 @@ static int read_space(struct vms_process *process, struct vms_mm *mm, const stru
 	struct vms_vma_list list = { 0 };
 	struct vms_proc_mm numbers;
 	bool has_flags = false;
+	const pid_t tid = vms_process_tid(process);
 	int r = vms_maps_read(&mm->maps, &mm->space.range, &list);
 
 	if (r == 0 && parent) {
@@ -192,12 +194,12 @@ static int read_space(struct vms_process *process, struct vms_mm *mm, const stru
 		has_flags = r == 0 && !is_as_copied(mm, parent, &list);
 	} else if (r == 0) {
 		has_flags = true;
-		if (vms_proc_mm(process->pid, &numbers) == 0)
+		if (vms_proc_mm(tid, &numbers) == 0)
 			vms_brk_init(&mm->space.brk, numbers.start_brk);
-		name_kinds(process->pid, mm, &list);
+		name_kinds(tid, mm, &list);
 	}
 	if (r == 0 && has_flags)
-		has_flags = vms_maps_read_flags(process->pid, &list) == 0;
+		has_flags = vms_maps_read_flags(tid, &list) == 0;
 	if (r == 0)
 		r = vms_space_adopt(&mm->space, &mm->space.range, list.items, list.nr, has_flags);
 	if (r == 0 && parent)
@@ -221,7 +223,7 @@ int vms_tasks_load_mm(struct vms_tasks *tasks, struct vms_process *process)
 		process->mm = mm;
 		return 0;
 	}
-	r = vms_maps_open(process->pid, &maps);
+	r = vms_maps_open(vms_process_tid(process), &maps);
 	if (r < 0)
 		return r;
 	mm = vms_mm_new(tasks, &maps);

@@ -87,6 +87,32 @@ static int make_process(struct vms_tasks *tasks, pid_t pid, struct vms_process *
 	return pidfd < 0 ? pidfd : add_process(tasks, pid, pidfd, ret_process);
 }
 
+static int take_living(pid_t tid, void *arg)
+{
+	struct vms_proc_status status;
+	pid_t *ret_tid = arg;
+
+	if (vms_proc_status(tid, &status) < 0 || status.state == 'Z' || status.state == 'X')
+		return 0;
+	*ret_tid = tid;
+	return 1;
+}
+
+pid_t vms_process_tid(const struct vms_process *process)
+{
+	const struct vms_thread *thread;
+	pid_t tid = process->pid;
+
+	if (!process->leader_ended)
+		return tid;
+	DL_FOREACH2(process->threads, thread, sibling_next) {
+		if (thread->tid != process->pid)
+			return thread->tid;
+	}
+	vms_ignore(vms_proc_each_thread(process->pid, take_living, &tid));
+	return tid;
+}
+
 int vms_tasks_get_process(struct vms_tasks *tasks, pid_t pid, struct vms_process **ret_process)
 {
 	struct vms_process *process = vms_tasks_find_process(tasks, pid);
@@ -155,12 +181,23 @@ int vms_tasks_get(struct vms_tasks *tasks, pid_t tid, struct vms_thread **ret_th
 	struct vms_process *process;
 	int r;
 
+	/*
+	 * A thread may have ended without a word (a seccomp filter of the program's own that kills threads), and its number be
+	 * another process's thread's. The end of a process is told by its pidfd.
+	 */
+	if (thread && thread->tid != thread->process->pid &&
+	    !vms_proc_has_thread(thread->process->pid, tid)) {
+		vms_tasks_drop_thread(tasks, thread);
+		thread = NULL;
+	}
 	if (thread) {
 		*ret_thread = thread;
 		return 0;
 	}
 	r = process_of(tasks, tid, &process);
-	return r < 0 ? r : make_thread(tasks, process, tid, ret_thread);
+	if (r == 0)
+		r = make_thread(tasks, process, tid, ret_thread);
+	return r < 0 ? r : 1;
 }
 
 void vms_thread_fly(struct vms_thread *thread, const struct vms_plan *plan, const struct vms_usage *growth)
@@ -203,6 +240,15 @@ void vms_tasks_drop_thread(struct vms_tasks *tasks, struct vms_thread *thread)
 	free(thread);
 }
 
+void vms_tasks_drop(struct vms_tasks *tasks, struct vms_thread *thread)
+{
+	struct vms_process *process = thread->process;
+
+	vms_tasks_drop_thread(tasks, thread);
+	if (!process->threads)
+		vms_tasks_drop_process(tasks, process);
+}
+
 void vms_tasks_drop_process(struct vms_tasks *tasks, struct vms_process *process)
 {
 	if (tasks->on_process_gone)
@@ -226,5 +272,7 @@ int vms_tasks_exec(struct vms_tasks *tasks, struct vms_process *process, struct 
 	process->mm = mm;
 	process->guarded = false;
 	process->exec_tid = 0;
+	process->leader_ended = false;
+	process->ppid = -1;
 	return make_thread(tasks, process, process->pid, &leader);
 }

@@ -19,6 +19,7 @@ struct vms_proc_status {
 	pid_t tgid;
 	pid_t ppid;
 	pid_t tracer; /* 0: nobody */
+	char state; /* as ps(1) shows it */
 	unsigned int threads;
 	unsigned int uid[3], gid[3]; /* real, effective, saved */
 	pid_t inner_tgid; /* in its own pid namespace */
@@ -55,6 +56,8 @@ bool vms_proc_is_descendant(pid_t pid, pid_t root);
 
 /** A pidfd of the process @pid (O_CLOEXEC), or -errno. */
 VMS_MUST_CHECK int vms_proc_pidfd(pid_t pid);
+/** A pidfd of the thread @tid (Linux 6.9), or -errno. */
+VMS_MUST_CHECK int vms_proc_thread_pidfd(pid_t tid);
 /** A copy of @pidfd's descriptor @fd in this process (O_CLOEXEC), or -errno. */
 VMS_MUST_CHECK int vms_proc_getfd(int pidfd, int fd);
 /** True when both have the same mm. False also when it cannot be told. */
@@ -63,6 +66,8 @@ bool vms_proc_same_mm(pid_t a, pid_t b);
 /** True when both are in the same namespace @type ("user", "pid"). False also when it cannot be told. */
 bool vms_proc_same_ns(pid_t a, pid_t b, const char *type);
 
+/** False when @tid is no thread of @pid (any more). */
+bool vms_proc_has_thread(pid_t pid, pid_t tid);
 /** Call @fn for each thread of @pid that is listed now. 0 or -errno (of opening, or the first from @fn). */
 VMS_MUST_CHECK int vms_proc_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg);
 

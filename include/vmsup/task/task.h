@@ -34,8 +34,9 @@ struct vms_mm {
 
 struct vms_process {
 	pid_t pid;
-	pid_t ppid; /* 0: not asked for yet; see vms_tasks_parent */
+	pid_t ppid; /* 0: not asked for yet; -1: its mm does not come from a fork; see vms_tasks_parent */
 	int pidfd; /* owned */
+	bool leader_ended; /* it has called exit(2); what is asked of its number is answered for no mm */
 	struct vms_mm *mm; /* a reference; NULL until it is needed */
 	struct vms_thread *threads; /* linked by sibling_next */
 	bool guarded; /* its threads are seized by the signal guard */
@@ -100,13 +101,18 @@ struct vms_process *vms_tasks_find_process(const struct vms_tasks *tasks, pid_t 
 /** The record of the parent, as it was when first asked for; NULL: none. */
 struct vms_process *vms_tasks_parent(const struct vms_tasks *tasks, struct vms_process *process);
 /**
- * The record of thread @tid, made when there is none. 0; -ESRCH when the task is gone; -EAGAIN at the cap; -ENOMEM.
+ * The record of thread @tid. 0: found; 1: made, so that the caller must see to it that the number still means who it meant;
+ * -ESRCH when the task is gone; -EAGAIN at the cap; -ENOMEM.
  */
 VMS_MUST_CHECK int vms_tasks_get(struct vms_tasks *tasks, pid_t tid, struct vms_thread **ret_thread);
-/** The record of process @pid, made when there is none. As vms_tasks_get. */
+/** The record of process @pid, made when there is none. 0, or an error of vms_tasks_get. */
 VMS_MUST_CHECK int vms_tasks_get_process(struct vms_tasks *tasks, pid_t pid, struct vms_process **ret_process);
+/** A thread of the process that has not ended, as far as is known: its number for questions about its mm and its files. */
+pid_t vms_process_tid(const struct vms_process *process);
 /** Forget a thread; the process stays. Its call in flight must be settled or given up before. */
 void vms_tasks_drop_thread(struct vms_tasks *tasks, struct vms_thread *thread);
+/** Forget a thread, and its process with its last thread. */
+void vms_tasks_drop(struct vms_tasks *tasks, struct vms_thread *thread);
 /** Forget a process with its threads. */
 void vms_tasks_drop_process(struct vms_tasks *tasks, struct vms_process *process);
 
