@@ -22,7 +22,7 @@ int vms_limit_parse(const char *name, const char *text, uint64_t *ret_max, struc
 	return 0;
 }
 
-static int signal_number(const char *name)
+int vms_signal_number(const char *name)
 {
 	if (strncmp(name, "SIG", 3) == 0)
 		name += 3;
@@ -43,7 +43,7 @@ int vms_on_limit_parse(const char *text, int *ret_signal, struct vms_err *err)
 	if (strcmp(text, "kill") == 0)
 		sig = SIGKILL;
 	else if (strncmp(text, prefix, sizeof(prefix) - 1) == 0)
-		sig = signal_number(text + sizeof(prefix) - 1);
+		sig = vms_signal_number(text + sizeof(prefix) - 1);
 	else if (strcmp(text, "enomem") != 0)
 		return vms_err_set(err, -EINVAL,
 				   "--on-limit: '%.100s' is none of 'enomem', 'signal:NAME' and 'kill'", text);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "vmsup/base/num.h"
+#include "vmsup/conf/inject.h"
 #include "vmsup/conf/limits.h"
 #include "vmsup/conf/nearest.h"
 #include "vmsup/conf/policy.h"
@@ -32,6 +33,7 @@ enum {
 	OPT_ALIGN,
 	OPT_GUARD_GAP,
 	OPT_RESERVE_LOW,
+	OPT_INJECT,
 	OPT_HELP,
 	OPT_MAX, /* plus an enum vms_limit */
 	OPT_TREE_MAX = OPT_MAX + VMS_NR_LIMITS,
@@ -64,6 +66,7 @@ static const struct option table[] = {
 	{ "align", required_argument, NULL, OPT_ALIGN },
 	{ "guard-gap", required_argument, NULL, OPT_GUARD_GAP },
 	{ "reserve-low", required_argument, NULL, OPT_RESERVE_LOW },
+	{ "inject", required_argument, NULL, OPT_INJECT },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
 };
@@ -109,6 +112,8 @@ static const char *example_of(int value)
 		return "--va-bits=31, 32, 36, 39, 47 or 48";
 	case OPT_HOLE:
 		return "--hole=0x10000-0x110000";
+	case OPT_INJECT:
+		return "--inject=mmap:error=ENOMEM:when=7+3";
 	case OPT_AVOID:
 		return "--avoid=asan, msan or tsan";
 	default:
@@ -244,6 +249,8 @@ static int take(struct parse *p, int option, const char *text, struct vms_err *e
 		return vms_policy_parse_size("guard-gap", text, &o->policy.guard_gap, err);
 	case OPT_RESERVE_LOW:
 		return vms_policy_parse_size("reserve-low", text, &o->reserve_low, err);
+	case OPT_INJECT:
+		return vms_inject_parse(text, &o->injections, err);
 	case OPT_HELP:
 		p->help = true;
 		return 0;
@@ -265,6 +272,17 @@ static int refuse(int verdict, int option, const char *word, struct vms_err *err
 				   "option --%s takes no value; leave out what follows the '='",
 				   name_of(option));
 	return unknown_option(word, err);
+}
+
+static bool injects_memory(const struct vms_injections *injections)
+{
+	for (size_t i = 0; i < injections->nr; i++) {
+		for (int call = 0; call < VMS_CALL_EXECVE; call++) {
+			if (injections->rules[i].calls[call])
+				return true;
+		}
+	}
+	return false;
 }
 
 static bool limits_memory(const struct vms_limits *limits)
@@ -301,6 +319,10 @@ static int check_together(struct parse *p, struct vms_err *err)
 		return vms_err_set(err, -EINVAL,
 				   "--layout, --hole, --avoid, --align, --guard-gap and --reserve-low have no effect with "
 				   "--mode=fence, where the kernel places everything; leave out one of them");
+	if (o->mode == VMS_MODE_FENCE && injects_memory(&o->injections))
+		return vms_err_set(err, -EINVAL,
+				   "--inject of memory calls has no effect with --mode=fence, where they are the kernel's; "
+				   "leave out one of them");
 	if (!*o->argv)
 		return vms_err_set(err, -EINVAL,
 				   "no program given; write: vmsup run [OPTIONS] [--] PROG [ARG...]");

@@ -103,6 +103,10 @@ void vms_exec_step(struct vms_sup *sup, struct vms_thread *thread, const struct 
 	if (vms_exec_defers(sup, thread, trap))
 		return;
 	sup->stats.execs++;
+	if (vms_inject(sup, thread, req, &plan)) {
+		vms_step_answer(sup, trap, req, &plan, began);
+		return;
+	}
 	r = vms_precheck(sup, trap, req, &err);
 	if (r) {
 		say(sup, thread->process->pid, err.text);

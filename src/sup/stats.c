@@ -53,6 +53,7 @@ void vms_stats_write(struct vms_sup *sup)
 		{ "remote", s->remote },
 		{ "refused", s->refused },
 		{ "replied", s->replied },
+		{ "injected", s->injected },
 		{ "held", s->held },
 		{ "stale", s->stale },
 		{ "mispredicted", s->mispredicted },

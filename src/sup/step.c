@@ -160,7 +160,9 @@ static void memory_step(struct vms_sup *sup, struct vms_thread *thread, const st
 	if (vms_decide(&thread->process->mm->space, req, &facts, busy, nr_busy, 0, &plan) == 0 && nr_busy &&
 	    must_wait(sup, &plan, busy, nr_busy) && vms_hold(sup, trap))
 		return;
-	vms_budget_allows(sup, thread, req, &facts, &plan, &growth);
+	growth = (struct vms_usage){ 0 };
+	if (!vms_inject(sup, thread, req, &plan))
+		vms_budget_allows(sup, thread, req, &facts, &plan, &growth);
 	if (req->form == VMS_FORM_BLOCK)
 		insist(&plan, req);
 	if (plan.verdict == VMS_REMOTE) {

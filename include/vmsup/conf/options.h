@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmsup/core/inject.h"
 #include "vmsup/core/limit.h"
 #include "vmsup/core/policy.h"
 #include "vmsup/core/range.h"
@@ -46,6 +47,7 @@ struct vms_run_options {
 	vms_addr_t reserve_low; /* bytes right below 2 GiB for MAP_32BIT only; 0: none */
 	bool has_layout_seed;
 	uint64_t layout_seed; /* with has_layout_seed */
+	struct vms_injections injections;
 	struct vms_limits limits; /* of each process */
 	struct vms_limits tree_limits; /* of all together: commit, va, maps */
 	int on_limit_signal; /* sent when a limit refuses a call; 0: none */

@@ -33,6 +33,7 @@ struct vms_plan {
 	uint64_t value; /* VMS_REPLY */
 	uint64_t args[6]; /* VMS_REMOTE: arguments of the call to run instead (same number) */
 	uint8_t limit; /* enum vms_limit: the one for which it is refused; 0: none */
+	bool injected; /* fails because --inject wants it to */
 	bool tree_limit; /* that one is the tree's, not the process's */
 
 	enum vms_effect effect;

@@ -28,6 +28,7 @@ struct vms_stats {
 	unsigned long long continued, remote, refused, replied, held, stale;
 	unsigned long long mispredicted, retried, audits, divergences;
 	unsigned long long execs, signal_repairs;
+	unsigned long long injected; /* by --inject */
 	unsigned long long limited[VMS_NR_LIMITS], tree_limited[VMS_NR_LIMITS]; /* refused for a limit */
 };
 
@@ -198,6 +199,10 @@ bool vms_budget_allows(struct vms_sup *sup, struct vms_thread *thread, const str
 /** Give @process, and what it starts from now on, other limits. 0, or a negative errno with a sentence. */
 VMS_MUST_CHECK int vms_budget_set(struct vms_sup *sup, struct vms_process *process, const struct vms_limits *limits,
 				  struct vms_err *err);
+
+/* inject.c */
+/** True when --inject wants @req to fail: then *@ret_plan says how. Signals are sent, counters advanced. */
+bool vms_inject(struct vms_sup *sup, struct vms_thread *thread, const struct vms_req *req, struct vms_plan *ret_plan);
 
 /* limit.c: RLIMIT_AS */
 /** At the exec stop of @pid: its limit as it was under a program of @old becomes the same under one of @new. */

@@ -14,6 +14,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "vmsup/core/inject.h"
 #include "vmsup/core/limit.h"
 #include "vmsup/core/plan.h"
 #include "vmsup/core/space.h"
@@ -41,6 +42,7 @@ struct vms_process {
 	struct vms_thread *threads; /* linked by sibling_next */
 	bool guarded; /* its threads are seized by the signal guard */
 	bool guard_refused; /* somebody else traces it */
+	struct vms_inject_counts injected;
 	struct vms_limits limits; /* inherited over fork and exec */
 	uint32_t limits_told; /* bits of enum vms_limit: passing it has been logged */
 	pid_t exec_tid; /* the thread whose execve is under way; 0: none */
