@@ -6,6 +6,7 @@ void vms_brk_init(struct vms_brk *brk, vms_addr_t base)
 	brk->base = base;
 	brk->current = base;
 	brk->frontier = vms_page_up(base);
+	brk->is_unknown = false;
 }
 
 void vms_brk_ensure_past(struct vms_brk *brk, vms_addr_t addr)

@@ -18,9 +18,20 @@
 #ifndef MAP_ABOVE4G
 #define MAP_ABOVE4G 0x80
 #endif
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08
+#endif
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
+/*
+ * What MAP_SHARED_VALIDATE takes for any file: include/linux/mman.h LEGACY_MAP_MASK (6.18), without the size of huge pages.
+ * MAP_FIXED_NOREPLACE is none of them.
+ */
+#define LEGACY_FLAGS                                                                               \
+	((uint32_t)(MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE |         \
+		    MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK |          \
+		    MAP_HUGETLB | MAP_32BIT | MAP_ABOVE4G))
 /* At most this many candidates are tried for one placement. */
 #define MAX_TRIES 64
 
@@ -162,15 +173,23 @@ static uint8_t real_prot(const struct vms_space *space, uint8_t prot)
 	return space->read_implies_exec && (prot & VMS_PROT_READ) ? prot | VMS_PROT_EXEC : prot;
 }
 
+/* do_mmap (6.18): anything else is EINVAL. */
+static bool is_map_type(uint32_t type, bool anon)
+{
+	return type == MAP_PRIVATE || type == MAP_SHARED || type == (anon ? MAP_DROPPABLE : MAP_SHARED_VALIDATE);
+}
+
 static struct vms_vma mmap_vma(const struct decision *d)
 {
 	const struct vms_req *req = d->req;
 	uint32_t flags = req->mmap.flags;
 	struct vms_vma vma = { .prot = real_prot(d->space, req->mmap.prot), .may = VMS_PROT_ALL };
 
-	if ((flags & MAP_TYPE) != MAP_PRIVATE)
+	if ((flags & MAP_TYPE) == MAP_DROPPABLE)
+		vma.flags |= VMS_VMA_NORESERVE;
+	else if ((flags & MAP_TYPE) != MAP_PRIVATE)
 		vma.flags |= VMS_VMA_SHARED;
-	if (flags & MAP_NORESERVE)
+	if ((flags & MAP_NORESERVE) && !d->space->rules.never_overcommit)
 		vma.flags |= VMS_VMA_NORESERVE;
 	if (flags & MAP_GROWSDOWN)
 		vma.flags |= VMS_VMA_GROWSDOWN;
@@ -211,17 +230,17 @@ static struct vms_plan decide_mmap_fixed(const struct decision *d)
 static struct vms_plan decide_mmap(const struct decision *d)
 {
 	const struct vms_req *req = d->req;
-	uint32_t flags = req->mmap.flags;
+	uint32_t flags = req->mmap.flags, type = flags & MAP_TYPE;
 	bool anon = flags & MAP_ANONYMOUS;
 	struct vms_place_req want = {
 		.length = vms_page_up(req->mmap.length),
 		.hint = req->mmap.addr,
 		.offset = anon ? 0 : req->mmap.offset,
 		.has_file = !anon,
-		.shared_anon = anon && (flags & MAP_TYPE) != MAP_PRIVATE,
+		.shared_anon = anon && type != MAP_PRIVATE && type != MAP_DROPPABLE,
 		.low2g = flags & MAP_32BIT,
 		.above4g = flags & MAP_ABOVE4G,
-		.hugetlb = flags & MAP_HUGETLB,
+		.hugetlb = (flags & MAP_HUGETLB) || (!anon && d->facts->file.hugetlb),
 		.thp_file = d->facts->file.known && d->facts->file.thp,
 		.i386 = req->arch == VMS_ARCH_I386,
 	};
@@ -230,9 +249,10 @@ static struct vms_plan decide_mmap(const struct decision *d)
 
 	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
 		return decide_mmap_fixed(d);
-	if (!want.length || want.length > d->space->user.end || (!anon && !vms_page_aligned(want.offset)))
+	if (!is_map_type(type, anon) || !want.length || want.length > d->space->user.end ||
+	    !vms_page_aligned(req->mmap.offset))
 		return vms_plan_pass();
-	if (want.hugetlb || is_foreign(d)) {
+	if (want.hugetlb || is_foreign(d) || (type == MAP_SHARED_VALIDATE && (req->args[3] & ~(uint64_t)LEGACY_FLAGS))) {
 		plan = pass_unknown();
 		plan.chosen = true;
 		return plan;
@@ -250,6 +270,9 @@ static struct vms_plan decide_mmap(const struct decision *d)
 	if (plan.verdict == VMS_REMOTE) {
 		copy_args(&plan, req);
 		plan.args[0] = addr;
+		/* With flags that every file takes, it is MAP_SHARED; by its own name it would refuse the one that is added. */
+		if (type == MAP_SHARED_VALIDATE)
+			flags ^= type ^ MAP_SHARED;
 		plan.args[3] = (flags & ~(uint32_t)MAP_32BIT) | MAP_FIXED_NOREPLACE;
 	}
 	return plan;
@@ -278,16 +301,37 @@ static struct vms_plan decide_munmap(const struct decision *d)
 	return plan;
 }
 
+/* The kernel changes what lies before the first hole, and then says ENOMEM. In a sealed fence there is no harm in asking. */
+static struct vms_plan mprotect_outside(const struct decision *d, const struct vms_range *span)
+{
+	const struct vms_range inside = { span->start, d->space->range.end };
+
+	if (d->space->rules.seals && vms_range_has(&d->space->range, span->start) &&
+	    !vms_tree_is_full(&d->space->tree, &inside))
+		return pass_unknown();
+	return vms_plan_refuse(ENOMEM);
+}
+
+/* mm/mprotect.c do_mprotect_pkey (6.18) looks for a hole only: a length that leaves the user addresses is no error by itself. */
+static bool make_protect_span(const struct vms_space *space, vms_addr_t addr, vms_addr_t length, struct vms_range *ret_span)
+{
+	vms_addr_t size = vms_page_up(length);
+
+	if (size && addr < space->user.end && addr + size > addr && addr + size > space->user.end)
+		size = space->user.end - vms_page_down(addr);
+	return make_span(space, addr, size, ret_span);
+}
+
 static struct vms_plan decide_mprotect(const struct decision *d)
 {
 	const struct vms_req *req = d->req;
 	struct vms_plan plan = vms_plan_pass();
 	struct vms_range span;
 
-	if (!make_span(d->space, req->mprotect.addr, req->mprotect.length, &span))
+	if (!make_protect_span(d->space, req->mprotect.addr, req->mprotect.length, &span))
 		return plan;
 	if (outside(d->space, &span))
-		return vms_plan_refuse(ENOMEM);
+		return mprotect_outside(d, &span);
 	/* PROT_GROWSDOWN and PROT_GROWSUP stretch the range to the end of the mapping. */
 	if (req->args[2] & ~(uint64_t)VMS_PROT_ALL)
 		return pass_unknown();
@@ -416,7 +460,7 @@ static struct vms_plan decide_mremap(const struct decision *d)
 	    new_size > d->space->user.end)
 		return plan;
 	if (d->space->confined && (old_addr < d->space->range.start || from.end > d->space->range.end))
-		return vms_plan_refuse(EFAULT);
+		return vms_plan_refuse(vms_range_has(&d->space->range, old_addr) && new_size < old_size ? EINVAL : EFAULT);
 	if (req->mremap.flags & MREMAP_FIXED)
 		return mremap_fixed(d, src, &from);
 	if (!src || from.end > src->range.end || (src->flags & VMS_VMA_HUGETLB))
@@ -445,10 +489,13 @@ static struct vms_plan decide_brk(const struct decision *d)
 	vms_addr_t addr = d->req->brk.addr, end = vms_page_up(addr);
 	struct vms_plan plan = vms_plan_pass();
 
+	if (brk->is_unknown)
+		return pass_unknown();
 	if (addr < brk->base)
 		return plan;
+	/* The kernel refuses by itself what runs into the fence or out of the user addresses. */
 	if (!end || end > d->space->user.end || (d->space->confined && end > d->space->range.end))
-		return vms_plan_reply(brk->current);
+		return plan;
 	plan.effect = VMS_EFFECT_BRK;
 	plan.brk = addr;
 	plan.vma = (struct vms_vma){ .prot = real_prot(d->space, VMS_PROT_READ | VMS_PROT_WRITE), .may = VMS_PROT_ALL,
@@ -501,6 +548,8 @@ static struct vms_plan decide_shmat(const struct decision *d)
 			return vms_plan_refuse(EINVAL);
 		return pass_unknown();
 	}
+	if (req->shmat.flags & SHM_REMAP)
+		return vms_plan_pass();
 	if (is_foreign(d) || place(d, &want, &plan, &addr) < 0)
 		return pass_unknown();
 	plan.effect = VMS_EFFECT_MAP;
@@ -546,17 +595,18 @@ static struct vms_plan decide_unknown(const struct decision *d)
 	return pass_unknown();
 }
 
-/* The bookkeeping of the image is the supervisor's. */
-static struct vms_plan decide_forbidden(const struct decision *d)
-{
-	(void)d;
-	return vms_plan_refuse(EPERM);
-}
-
-/* Of prctl only PR_SET_MM and PR_SET_SECCOMP are trapped. */
+/*
+ * Of prctl only PR_SET_MM and PR_SET_SECCOMP are trapped. PR_SET_MM moves no mapping, but may move the break, and nobody tells
+ * where it is then. A break that lies in a fence which is not sealed would let brk unmap it.
+ */
 static struct vms_plan decide_prctl(const struct decision *d)
 {
-	return (uint32_t)d->req->args[0] == PR_SET_MM ? decide_forbidden(d) : vms_plan_pass();
+	if ((uint32_t)d->req->args[0] != PR_SET_MM)
+		return vms_plan_pass();
+	if (d->space->confined && !d->space->rules.seals)
+		return vms_plan_refuse(EPERM);
+	d->space->brk.is_unknown = true;
+	return vms_plan_pass();
 }
 
 static struct vms_plan decide_personality(const struct decision *d)
@@ -598,7 +648,7 @@ static decide_fn *const deciders[VMS_NR_CALLS] = {
 	[VMS_CALL_GETRLIMIT] = decide_pass,
 	[VMS_CALL_PRLIMIT64] = decide_pass,
 	[VMS_CALL_PRCTL] = decide_prctl,
-	[VMS_CALL_ARCH_PRCTL] = decide_forbidden,
+	[VMS_CALL_ARCH_PRCTL] = decide_unknown,
 	[VMS_CALL_PERSONALITY] = decide_personality,
 	[VMS_CALL_SECCOMP] = decide_pass,
 	[VMS_CALL_USERFAULTFD] = decide_pass,
@@ -608,8 +658,10 @@ static decide_fn *const deciders[VMS_NR_CALLS] = {
 	[VMS_CALL_EXIT_GROUP] = decide_pass,
 };
 
-unsigned int vms_decide_needs(const struct vms_req *req)
+unsigned int vms_decide_needs(const struct vms_space *space, const struct vms_req *req)
 {
+	const uint32_t fixed = MAP_FIXED | MAP_FIXED_NOREPLACE;
+
 	switch (req->call) {
 	case VMS_CALL_MMAP:
 		/* The open mode matters for a shared mapping, the file system for one that may hold a huge page. */
@@ -617,7 +669,10 @@ unsigned int vms_decide_needs(const struct vms_req *req)
 			return 0;
 		if ((req->mmap.flags & MAP_TYPE) != MAP_PRIVATE || req->mmap.length >= VMS_HUGE_SIZE)
 			return VMS_NEED_FILE;
-		return 0;
+		/* A place of our choice must suit the file. */
+		return (space->remote_only || (req->mmap.flags & MAP_32BIT)) && !(req->mmap.flags & fixed) ?
+			       VMS_NEED_FILE :
+			       0;
 	case VMS_CALL_SHMAT:
 		return VMS_NEED_SHM;
 	default:

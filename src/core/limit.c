@@ -181,8 +181,16 @@ static void add_protect(const struct vms_tree *tree, const struct vms_plan *plan
 	}
 }
 
+/* The kernel moves the break over free addresses only. */
+static vms_addr_t free_below(const struct vms_tree *tree, vms_addr_t end)
+{
+	const struct vms_vma *below = vms_tree_find_below(tree, end);
+
+	return below && below->range.end < end ? end - below->range.end : 0;
+}
+
 /* The kernel decides what happens: the most that it may be, from the arguments. */
-static void add_unknown(const struct vms_req *req, const struct vms_facts *facts, struct delta *d)
+static void add_unknown(const struct vms_tree *tree, const struct vms_req *req, const struct vms_facts *facts, struct delta *d)
 {
 	vms_addr_t size = 0;
 	unsigned int shift;
@@ -211,6 +219,11 @@ static void add_unknown(const struct vms_req *req, const struct vms_facts *facts
 	case VMS_CALL_MAP_SHADOW_STACK:
 		size = vms_page_up(req->args[1]);
 		d->commit = (int64_t)size;
+		break;
+	case VMS_CALL_BRK:
+		size = free_below(tree, vms_page_up(req->brk.addr));
+		d->commit = (int64_t)size;
+		d->heap = (int64_t)size;
 		break;
 	default:
 		return;
@@ -249,7 +262,7 @@ static void count_plan(const struct vms_space *space, const struct vms_req *req,
 			add_removal(tree, &plan->range, d);
 		break;
 	case VMS_EFFECT_UNKNOWN:
-		add_unknown(req, facts, d);
+		add_unknown(tree, req, facts, d);
 		break;
 	case VMS_EFFECT_NONE:
 	case VMS_EFFECT_SEAL:

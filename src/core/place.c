@@ -34,6 +34,9 @@ static vms_addr_t usable_hint(const struct vms_space *space, const struct vms_pl
 
 	if (!hint)
 		return 0;
+	/* arch_get_unmapped_area takes a hint below 2 GiB, also one below where the search for MAP_32BIT begins. */
+	if (req->low2g && (hint >= LOW2G_END || req->length > LOW2G_END - hint))
+		return 0;
 	if (hint < space->rules.hint_min)
 		hint = vms_page_up(space->rules.hint_min);
 	if (hint >= space->range.end || req->length > space->range.end - hint || hint < space->range.start)
@@ -190,7 +193,7 @@ int vms_place_find(struct vms_space *space, const struct vms_place_req *req, vms
 	if (space->policy) {
 		struct vms_range span = { hint, hint + req->length };
 
-		if (hint && !req->low2g && !vms_policy_keeps_out(space->policy, &span, false)) {
+		if (hint && !vms_policy_keeps_out(space->policy, &span, req->low2g)) {
 			*ret_addr = hint;
 			return 0;
 		}
@@ -199,15 +202,15 @@ int vms_place_find(struct vms_space *space, const struct vms_place_req *req, vms
 	/* A place below the rejected one: its last byte may lie above, its start may not. */
 	if (max_start && max_start < high)
 		high = max_start;
+	if (hint) {
+		*ret_addr = hint;
+		return 0;
+	}
 	if (req->low2g) {
 		if (!max_start && kernel_low2g(space, req, ret_addr) == 0)
 			return 0;
 		high = min_addr(high, LOW2G_END);
 		return top_down(space, req, high, req->length, ret_addr);
-	}
-	if (hint) {
-		*ret_addr = hint;
-		return 0;
 	}
 	if (space->ceiling && space->ceiling < high &&
 	    kernel_search(space, req, space->ceiling, ret_addr) == 0)

@@ -12,6 +12,13 @@ static bool is_empty(const struct vms_range *range)
 	return range->start >= range->end;
 }
 
+/* The protection that was asked for. READ_IMPLIES_EXEC, of which nobody tells us, may have added to it. */
+static bool has_prot(const struct vms_vma *seen, const struct vms_vma *vma)
+{
+	return seen->prot == vma->prot ||
+	       ((vma->prot & VMS_PROT_READ) && seen->prot == (vma->prot | VMS_PROT_EXEC));
+}
+
 /* True when @seen maps the whole of @range, every VMA satisfying prot and sharing of @vma. */
 static bool shows_mapping(const struct vms_vma *vma, const struct vms_range *range,
 			  const struct vms_vma *seen, size_t nr)
@@ -23,7 +30,7 @@ static bool shows_mapping(const struct vms_vma *vma, const struct vms_range *ran
 
 		if (seen[i].range.end <= at)
 			continue;
-		if (seen[i].range.start > at || seen[i].prot != vma->prot)
+		if (seen[i].range.start > at || !has_prot(&seen[i], vma) || seen[i].prot != seen[0].prot)
 			return false;
 		if ((seen[i].flags ^ vma->flags) & VMS_VMA_SHARED)
 			return false;
@@ -40,6 +47,14 @@ static bool shows_mapping(const struct vms_vma *vma, const struct vms_range *ran
 	return at >= range->end;
 }
 
+/*
+ * True when what ends @seen goes on beyond @range where the tree has nothing: the kernel has rounded the length up, to huge pages.
+ */
+static bool goes_on(const struct vms_space *space, const struct vms_range *range, const struct vms_vma *seen, size_t nr)
+{
+	return nr && seen[nr - 1].range.end > range->end && !vms_tree_find(&space->tree, range->end);
+}
+
 static bool shows_prot(const struct vms_plan *plan, const struct vms_seen *seen)
 {
 	vms_addr_t at = plan->range.start;
@@ -52,14 +67,15 @@ static bool shows_prot(const struct vms_plan *plan, const struct vms_seen *seen)
 	return at >= plan->range.end;
 }
 
-static bool shows(const struct vms_plan *plan, const struct vms_seen *seen)
+static bool shows(const struct vms_space *space, const struct vms_plan *plan, const struct vms_seen *seen)
 {
 	switch (plan->effect) {
 	case VMS_EFFECT_NONE:
 	case VMS_EFFECT_SEAL: /* a seal does not show; all that it can do is succeed */
 		return true;
 	case VMS_EFFECT_MAP:
-		return shows_mapping(&plan->vma, &plan->range, seen->range, seen->nr_range);
+		return shows_mapping(&plan->vma, &plan->range, seen->range, seen->nr_range) &&
+		       !goes_on(space, &plan->range, seen->range, seen->nr_range);
 	case VMS_EFFECT_UNMAP:
 		return seen->nr_range == 0;
 	case VMS_EFFECT_PROTECT:
@@ -94,23 +110,28 @@ static void change_seal(struct vms_vma *vma, void *arg)
 	vma->flags |= VMS_VMA_SEALED;
 }
 
-/* The file that the kernel shows is the file that was mapped, whatever the fd was by then. */
-static void learn_file(struct vms_vma *vma, const struct vms_seen *seen)
+/* The file that the kernel shows is the file that was mapped, whatever the fd was by then. So it is with the protection. */
+static void learn(struct vms_vma *vma, const struct vms_seen *seen)
 {
 	const struct vms_vma *first = seen->nr_range ? &seen->range[0] : NULL;
 
-	if (!first || (vma->kind != VMS_KIND_FILE && !(vma->flags & VMS_VMA_SHARED)))
+	if (!first)
+		return;
+	vma->prot = first->prot;
+	if (vma->kind != VMS_KIND_FILE && !(vma->flags & VMS_VMA_SHARED))
 		return;
 	vma->dev = first->dev;
 	vma->ino = first->ino;
 	vma->offset = first->ino ? first->offset + (vma->range.start - first->range.start) : 0;
 }
 
-static int commit_brk(struct vms_space *space, struct vms_plan *plan)
+static int commit_brk(struct vms_space *space, struct vms_plan *plan, const struct vms_seen *seen)
 {
 	int r = 0;
 
 	if (!is_empty(&plan->range)) {
+		if (seen->nr_range)
+			plan->vma.prot = seen->range[0].prot;
 		if (vms_page_up(plan->brk) == plan->range.end)
 			r = vms_tree_replace(&space->tree, &plan->vma);
 		else
@@ -127,7 +148,7 @@ static int commit(struct vms_space *space, struct vms_plan *plan, const struct v
 
 	switch (plan->effect) {
 	case VMS_EFFECT_MAP:
-		learn_file(&plan->vma, seen);
+		learn(&plan->vma, seen);
 		return vms_tree_replace(&space->tree, &plan->vma);
 	case VMS_EFFECT_UNMAP:
 		return vms_tree_remove(&space->tree, &plan->range);
@@ -139,7 +160,7 @@ static int commit(struct vms_space *space, struct vms_plan *plan, const struct v
 			    vms_tree_remove(&space->tree, &plan->from);
 		return r < 0 ? r : vms_tree_replace(&space->tree, &plan->vma);
 	case VMS_EFFECT_BRK:
-		return commit_brk(space, plan);
+		return commit_brk(space, plan, seen);
 	case VMS_EFFECT_SEAL:
 		return vms_tree_change(&space->tree, &plan->range, change_seal, NULL);
 	default:
@@ -156,14 +177,29 @@ static bool unchanged(const struct vms_space *space, const struct vms_plan *plan
 }
 
 /*
+ * True when something that grows down starts in or above @range, with nothing between: it may have grown since the tree was told, and
+ * what is left of that below @range then is nobody's in the tree.
+ */
+static bool may_cut_growth(const struct vms_space *space, const struct vms_range *range)
+{
+	const struct vms_vma *vma = vms_tree_find_from(&space->tree, range->start);
+	const struct vms_vma *below;
+
+	if (is_empty(range) || !vma || !(vma->flags & VMS_VMA_GROWSDOWN) || vma->range.start < range->start)
+		return false;
+	below = vms_tree_prev(vma);
+	return !below || below->range.end < vma->range.start;
+}
+
+/*
  * A mapping replaced by one that looks the same: whether the call was refused does not show, but matters where the two differ
  * in what only smaps tells.
  */
-static bool is_ambiguous(const struct vms_space *space, const struct vms_plan *plan, const struct vms_seen *seen)
+static bool is_lookalike(const struct vms_space *space, const struct vms_plan *plan, const struct vms_seen *seen)
 {
 	const struct vms_vma *old;
 
-	if (plan->effect != VMS_EFFECT_MAP || plan->chosen || !unchanged(space, plan, seen))
+	if ((plan->effect != VMS_EFFECT_MAP && plan->effect != VMS_EFFECT_MOVE) || !unchanged(space, plan, seen))
 		return false;
 	for (old = vms_tree_find_from(&space->tree, plan->range.start);
 	     old && old->range.start < plan->range.end; old = vms_tree_next(old)) {
@@ -174,16 +210,23 @@ static bool is_ambiguous(const struct vms_space *space, const struct vms_plan *p
 	return false;
 }
 
+/* What the kernel shows in the plan's ranges does not tell enough. */
+static bool is_ambiguous(const struct vms_space *space, const struct vms_plan *plan, const struct vms_seen *seen)
+{
+	return !plan->chosen && (is_lookalike(space, plan, seen) || may_cut_growth(space, &plan->range) ||
+				 may_cut_growth(space, &plan->from));
+}
+
 bool vms_settle_shows(const struct vms_space *space, const struct vms_plan *plan, const struct vms_seen *seen)
 {
-	return shows(plan, seen) && !is_ambiguous(space, plan, seen);
+	return shows(space, plan, seen) && !is_ambiguous(space, plan, seen);
 }
 
 enum vms_settled vms_settle(struct vms_space *space, struct vms_plan *plan, const struct vms_seen *seen)
 {
 	if (plan->effect == VMS_EFFECT_UNKNOWN)
 		return VMS_SETTLED_REREAD;
-	if (shows(plan, seen)) {
+	if (shows(space, plan, seen)) {
 		if (is_ambiguous(space, plan, seen))
 			return VMS_SETTLED_REREAD;
 		if (commit(space, plan, seen) < 0)
@@ -197,6 +240,9 @@ enum vms_settled vms_settle(struct vms_space *space, struct vms_plan *plan, cons
 		return VMS_SETTLED_REREAD;
 	if (unchanged(space, plan, seen))
 		return VMS_SETTLED_UNDONE;
+	/* Something has appeared, and what it is shows in smaps only. */
+	if (seen->nr_range && (plan->effect == VMS_EFFECT_MAP || plan->effect == VMS_EFFECT_MOVE))
+		return VMS_SETTLED_REREAD;
 	if (vms_space_adopt(space, &plan->range, seen->range, seen->nr_range, false) < 0 ||
 	    (!is_empty(&plan->from) &&
 	     vms_space_adopt(space, &plan->from, seen->from, seen->nr_from, false) < 0))

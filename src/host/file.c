@@ -91,6 +91,8 @@ void vms_file_facts(pid_t tid, int pidfd, int fd, struct vms_facts *facts)
 		if (seals > 0 && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)))
 			facts->file.may &= (uint8_t)~VMS_PROT_WRITE;
 	}
+	/* hugetlbfs. The file system of a child may say so, too: then the kernel is left to choose. */
+	facts->file.hugetlb = !st.stx_dev_major && st.stx_blksize >= VMS_HUGE_SIZE;
 	if (st.stx_dev_major && S_ISREG(st.stx_mode))
 		facts->file.thp = aligns_huge(pidfd, fd);
 }

@@ -136,10 +136,12 @@ void vms_machine_learn(struct vms_machine *ret_machine)
 	m.rules.thp_anon_multiple = m.rules.thp_anon_any || is_huge_aligned((size_t)(2 * VMS_HUGE_SIZE));
 	m.rules.thp_to_top = m.rules.thp_anon_multiple && takes_top_of_slack();
 	m.rules.above4g = is_6_6();
+	m.rules.never_overcommit = read_number("/proc/sys/vm/overcommit_memory", 0) == 2;
 	m.maps_page_zero = personality(0xffffffff) & MMAP_PAGE_ZERO;
 	m.legacy_layout = read_number("/proc/sys/vm/legacy_va_layout", 0) != 0 ||
 			  (personality(0xffffffff) & ADDR_COMPAT_LAYOUT);
 	m.has_mseal = syscall(SYS_mseal, 0, 0, 0) == 0;
+	m.rules.seals = m.has_mseal;
 	/* arch/x86/mm/mmap.c: the gap below the stack is at most 5/6 of the addresses, the random part 2^28 pages. */
 	m.lowest_mmap_base = USER_END_47 / 6 - ((vms_addr_t)1 << 40) - ((vms_addr_t)1 << 36);
 	m.i386_user = (struct vms_range){ 0, I386_USER_END };

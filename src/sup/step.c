@@ -23,7 +23,7 @@
 
 static void gather_facts(const struct vms_thread *thread, const struct vms_req *req, struct vms_facts *facts)
 {
-	unsigned int needs = vms_decide_needs(req);
+	unsigned int needs = vms_decide_needs(&thread->process->mm->space, req);
 	struct shmid_ds ds;
 
 	*facts = (struct vms_facts){ 0 };
@@ -192,7 +192,8 @@ static void refuse_step(struct vms_sup *sup, const struct vms_trap *trap, const 
 /* Calls that touch no mapping: decided without a record, which an undumpable process may not let us make. */
 static void image_step(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req, long long began)
 {
-	struct vms_space space = { .range = sup->range, .user = sup->machine.user, .confined = sup->tasks.confined };
+	struct vms_space space = { .range = sup->range, .user = sup->machine.user, .rules = sup->machine.rules,
+				   .confined = sup->tasks.confined };
 	const struct vms_facts facts = { 0 };
 	struct vms_plan plan;
 
@@ -205,6 +206,14 @@ static void image_step(struct vms_sup *sup, const struct vms_trap *trap, const s
 	if (req->call == VMS_CALL_IOCTL || (req->call == VMS_CALL_USERFAULTFD && !(req->args[0] & UFFD_USER_MODE_ONLY)))
 		sup->has_userfaultfd = true;
 	vms_step_answer(sup, trap, req, &plan, began);
+}
+
+/* PR_SET_MM and ARCH_MAP_VDSO; where there is a record. */
+static bool changes_space(const struct vms_sup *sup, const struct vms_req *req)
+{
+	return sup->options.mode == VMS_MODE_SUPERVISE &&
+	       (req->call == VMS_CALL_ARCH_PRCTL ||
+		(req->call == VMS_CALL_PRCTL && (uint32_t)req->args[0] == PR_SET_MM));
 }
 
 static void exit_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
@@ -274,7 +283,10 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 	case VMS_CALL_SECCOMP:
 	case VMS_CALL_USERFAULTFD:
 	case VMS_CALL_IOCTL:
-		image_step(sup, trap, &req, began);
+		if (changes_space(sup, &req))
+			memory_step(sup, thread, trap, &req, began);
+		else
+			image_step(sup, trap, &req, began);
 		break;
 	case VMS_CALL_SETRLIMIT:
 	case VMS_CALL_GETRLIMIT:

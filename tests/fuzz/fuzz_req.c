@@ -125,7 +125,7 @@ static void one_call(const uint8_t *record)
 	facts.shm.known = words[0] & 8;
 	facts.shm.size = words[0] >> 16;
 	max_start = words[0] & 16 ? words[2] : 0;
-	EXPECT((vms_decide_needs(&req) & ~(VMS_NEED_FILE | VMS_NEED_SHM)) == 0);
+	EXPECT((vms_decide_needs(&space, &req) & ~(VMS_NEED_FILE | VMS_NEED_SHM)) == 0);
 	r = vms_decide(&space, &req, &facts, busy, words[0] >> 5 & 1, max_start, &plan);
 	EXPECT(r == 0 || r == -ENOMEM);
 	EXPECT(space.tree.count == count);

@@ -202,11 +202,25 @@ static const struct row mprotect_rows[] = {
 	{ "PROT_GROWSDOWN stretches it", SYS_mprotect, { PAIR_AT, 4096, RW | PROT_GROWSDOWN }, UNKNOWN },
 	{ "with a key", SYS_pkey_mprotect, { PAIR_AT, 4096, RW, 2 }, CONT(PROTECT, PAIR_AT, PAIR_AT + 4096) },
 	{ "with a key, outside", SYS_pkey_mprotect, { HI, 4096, RW, 2 }, REFUSED(ENOMEM) },
+	{ "out of the user addresses", SYS_mprotect, { PAIR_AT, USER_END, RW }, REFUSED(ENOMEM) },
+	{ "round the end of all addresses is the kernel's", SYS_mprotect, { PAIR_AT, ~UINT64_C(0), RW }, PASS },
 };
 
 START_TEST(mprotect_keeps_to_the_range)
 {
 	check_row(&mprotect_rows[_i]);
+}
+END_TEST
+
+START_TEST(mprotect_of_what_lies_before_a_hole_is_the_kernels_in_a_sealed_fence)
+{
+	space.rules.seals = true;
+	decide(SYS_mprotect, PAIR_AT, HI - PAIR_AT + 4096, RW, 0, 0, 0);
+	check_plan("across the end", &(struct want)UNKNOWN);
+	decide(SYS_mprotect, PAIR_AT, USER_END, RW, 0, 0, 0);
+	check_plan("out of the user addresses", &(struct want)UNKNOWN);
+	decide(SYS_mprotect, HI, 4096, RW, 0, 0, 0);
+	check_plan("outside", &(struct want)REFUSED(ENOMEM));
 }
 END_TEST
 
@@ -248,7 +262,8 @@ static const struct row mremap_rows[] = {
 	{ "onto itself is the kernel's", SYS_mremap, { FILE_AT, PAGES(3), PAGES(3), TO_FIXED, FILE_AT + 4096 }, UNKNOWN },
 	{ "from outside", SYS_mremap, { HI, 4096, 8192, MAYMOVE }, REFUSED(EFAULT) },
 	{ "from below", SYS_mremap, { 0, 4096, 8192, MAYMOVE }, REFUSED(EFAULT) },
-	{ "from across the end", SYS_mremap, { HI - 4096, 8192, 4096, MAYMOVE }, REFUSED(EFAULT) },
+	{ "from across the end", SYS_mremap, { HI - 4096, 8192, 8192, MAYMOVE }, REFUSED(EFAULT) },
+	{ "shrinking from across the end", SYS_mremap, { HI - 4096, 8192, 4096, MAYMOVE }, REFUSED(EINVAL) },
 	{ "from a hole is the kernel's EFAULT", SYS_mremap, { 0x40000000, 4096, 8192, MAYMOVE }, UNKNOWN },
 	{ "over two mappings is the kernel's", SYS_mremap, { PAIR_AT, PAGES(3), PAGES(5), MAYMOVE }, UNKNOWN },
 	{ "new length 0 is the kernel's EINVAL", SYS_mremap, { FILE_AT, 4096, 0, MAYMOVE }, PASS },
@@ -323,14 +338,12 @@ START_TEST(brk_moves_the_frontier_by_whole_pages)
 }
 END_TEST
 
-START_TEST(a_break_outside_the_range_gives_the_current_one)
+START_TEST(a_break_outside_the_range_is_the_kernels_to_refuse)
 {
 	static const uint64_t asked[] = { HI + 1, HI + PAGES(1), USER_END + 1, ~UINT64_C(0), ~UINT64_C(0) - 4095 };
 
 	decide(SYS_brk, asked[_i], 0, 0, 0, 0, 0);
-	ck_assert_int_eq(plan.verdict, VMS_REPLY);
-	ck_assert_uint_eq(plan.value, HEAP + PAGES(4) + 100);
-	ck_assert_int_eq(plan.effect, VMS_EFFECT_NONE);
+	check_plan("brk", &(struct want)PASS);
 }
 END_TEST
 
@@ -347,8 +360,9 @@ static const struct row other_rows[] = {
 	{ "mseal with a hole is the kernel's ENOMEM", 462, { FILE_AT, PAGES(4), 0 }, PASS },
 	{ "mseal outside", 462, { HI, 4096, 0 }, REFUSED(ENOMEM) },
 	{ "mseal with flags is the kernel's EINVAL", 462, { FILE_AT, 4096, 1 }, PASS },
-	{ "PR_SET_MM", SYS_prctl, { 35, 14, 0, 0, 0 }, REFUSED(EPERM) },
-	{ "ARCH_MAP_VDSO_64", SYS_arch_prctl, { 0x2003, 0 }, REFUSED(EPERM) },
+	{ "PR_SET_MM with a fence that is not sealed", SYS_prctl, { 35, 14, 0, 0, 0 }, REFUSED(EPERM) },
+	{ "PR_SET_SECCOMP", SYS_prctl, { 22, 2, 0, 0, 0 }, PASS },
+	{ "ARCH_MAP_VDSO_64", SYS_arch_prctl, { 0x2003, 0 }, UNKNOWN },
 	{ "personality with another layout", SYS_personality, { ADDR_COMPAT_LAYOUT }, REFUSED(EPERM) },
 	{ "personality otherwise", SYS_personality, { ADDR_NO_RANDOMIZE }, PASS },
 	{ "personality asked for", SYS_personality, { 0xffffffff }, PASS },
@@ -361,6 +375,16 @@ static const struct row other_rows[] = {
 START_TEST(other_calls_pass_or_are_refused)
 {
 	check_row(&other_rows[_i]);
+}
+END_TEST
+
+START_TEST(after_PR_SET_MM_the_break_is_not_known)
+{
+	space.rules.seals = true;
+	decide(SYS_prctl, 35, 14, 0, 0, 0, 0);
+	check_plan("PR_SET_MM", &(struct want)PASS);
+	decide(SYS_brk, HEAP + PAGES(7), 0, 0, 0, 0, 0);
+	check_plan("brk", &(struct want)UNKNOWN);
 }
 END_TEST
 
@@ -411,6 +435,33 @@ START_TEST(a_remote_mmap_names_its_address_and_replaces_nothing)
 	ck_assert_uint_eq(plan.args[2], RW);
 	ck_assert_uint_eq(plan.args[3], ANON | MAP_NORESERVE | MAP_FIXED_NOREPLACE);
 	ck_assert_uint_eq(plan.args[4], -1u);
+}
+END_TEST
+
+START_TEST(a_remote_MAP_SHARED_VALIDATE_goes_by_the_name_of_MAP_SHARED)
+{
+	space.remote_only = true;
+	decide(SYS_mmap, 0, 4096, RW, MAP_SHARED_VALIDATE | MAP_NORESERVE, 3, 0);
+	ck_assert_int_eq(plan.verdict, VMS_REMOTE);
+	ck_assert_uint_eq(plan.args[3], MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE);
+	/* What not every file takes is the kernel's to refuse. */
+	decide(SYS_mmap, 0, 4096, RW, MAP_SHARED_VALIDATE | MAP_SYNC, 3, 0);
+	check_plan("MAP_SYNC", &(struct want)UNKNOWN);
+	decide(SYS_mmap, 0, 4096, RW, MAP_SHARED_VALIDATE | UINT64_C(1) << 40, 3, 0);
+	check_plan("a flag that nobody knows", &(struct want)UNKNOWN);
+}
+END_TEST
+
+START_TEST(what_is_no_mapping_is_not_placed)
+{
+	space.remote_only = true;
+	decide(SYS_mmap, 0, 4096, RW, MAP_ANONYMOUS | 7, -1u, 0);
+	check_plan("a type that nobody knows", &(struct want)PASS);
+	decide(SYS_mmap, 0, 4096, RW, ANON, -1u, 123);
+	check_plan("an unaligned offset", &(struct want)PASS);
+	facts.file.known = facts.file.hugetlb = true;
+	decide(SYS_mmap, 0, 4096, RW, MAP_SHARED, 3, 0);
+	check_plan("a file of huge pages", &(struct want)UNKNOWN);
 }
 END_TEST
 
@@ -589,17 +640,23 @@ START_TEST(facts_are_asked_for_only_where_they_matter)
 {
 	struct vms_req req = req_of(SYS_mmap, 0, 4096, RW, ANON, -1u, 0);
 
-	ck_assert_uint_eq(vms_decide_needs(&req), 0);
+	ck_assert_uint_eq(vms_decide_needs(&space, &req), 0);
 	req = req_of(SYS_mmap, 0, 4096, RW, MAP_PRIVATE, 3, 0);
-	ck_assert_uint_eq(vms_decide_needs(&req), 0);
+	ck_assert_uint_eq(vms_decide_needs(&space, &req), 0);
 	req = req_of(SYS_mmap, 0, 4096, RW, MAP_SHARED, 3, 0);
-	ck_assert_uint_eq(vms_decide_needs(&req), VMS_NEED_FILE);
+	ck_assert_uint_eq(vms_decide_needs(&space, &req), VMS_NEED_FILE);
 	req = req_of(SYS_mmap, 0, 2 << 20, RW, MAP_PRIVATE, 3, 0);
-	ck_assert_uint_eq(vms_decide_needs(&req), VMS_NEED_FILE);
+	ck_assert_uint_eq(vms_decide_needs(&space, &req), VMS_NEED_FILE);
 	req = req_of(SYS_shmat, 1, 0, 0, 0, 0, 0);
-	ck_assert_uint_eq(vms_decide_needs(&req), VMS_NEED_SHM);
+	ck_assert_uint_eq(vms_decide_needs(&space, &req), VMS_NEED_SHM);
 	req = req_of(SYS_munmap, FILE_AT, 4096, 0, 0, 0, 0);
-	ck_assert_uint_eq(vms_decide_needs(&req), 0);
+	ck_assert_uint_eq(vms_decide_needs(&space, &req), 0);
+	/* What we place must suit the file. */
+	space.remote_only = true;
+	req = req_of(SYS_mmap, 0, 4096, RW, MAP_PRIVATE, 3, 0);
+	ck_assert_uint_eq(vms_decide_needs(&space, &req), VMS_NEED_FILE);
+	req = req_of(SYS_mmap, FILE_AT, 4096, RW, MAP_PRIVATE | MAP_FIXED, 3, 0);
+	ck_assert_uint_eq(vms_decide_needs(&space, &req), 0);
 }
 END_TEST
 
@@ -673,18 +730,22 @@ int main(void)
 	tcase_add_loop_test(tc, mmap_goes_where_its_rule_says, 0, NR_ROWS(mmap_rows));
 	tcase_add_loop_test(tc, munmap_keeps_to_the_range, 0, NR_ROWS(munmap_rows));
 	tcase_add_loop_test(tc, mprotect_keeps_to_the_range, 0, NR_ROWS(mprotect_rows));
+	tcase_add_test(tc, mprotect_of_what_lies_before_a_hole_is_the_kernels_in_a_sealed_fence);
 	tcase_add_test(tc, mprotect_carries_prot_and_a_key_that_was_given);
 	tcase_add_loop_test(tc, mremap_does_what_its_flags_say, 0, NR_ROWS(mremap_rows));
 	tcase_add_test(tc, a_move_takes_all_attributes_along);
 	tcase_add_test(tc, dontunmap_and_old_length_0_keep_the_source);
 	tcase_add_test(tc, a_move_that_is_chosen_remotely_becomes_a_fixed_one);
 	tcase_add_loop_test(tc, brk_moves_the_frontier_by_whole_pages, 0, NR_ROWS(brk_rows));
-	tcase_add_loop_test(tc, a_break_outside_the_range_gives_the_current_one, 0, 5);
+	tcase_add_loop_test(tc, a_break_outside_the_range_is_the_kernels_to_refuse, 0, 5);
 	tcase_add_loop_test(tc, other_calls_pass_or_are_refused, 0, NR_ROWS(other_rows));
+	tcase_add_test(tc, after_PR_SET_MM_the_break_is_not_known);
 	tcase_add_test(tc, without_confinement_another_layout_is_allowed);
 	tcase_add_test(tc, shmat_at_an_address_keeps_to_the_range);
 	tcase_add_test(tc, shmat_is_placed_remotely_when_all_is);
 	tcase_add_test(tc, a_remote_mmap_names_its_address_and_replaces_nothing);
+	tcase_add_test(tc, a_remote_MAP_SHARED_VALIDATE_goes_by_the_name_of_MAP_SHARED);
+	tcase_add_test(tc, what_is_no_mapping_is_not_placed);
 	tcase_add_test(tc, a_retry_goes_below_the_rejected_place);
 	tcase_add_test(tc, a_retry_of_a_hint_may_also_go_above_it);
 	tcase_add_test(tc, our_own_choice_stays_clear_of_calls_in_flight);

@@ -383,6 +383,32 @@ START_TEST(a_move_that_unmapped_its_target_and_failed_is_repaired_on_both_sides)
 }
 END_TEST
 
+START_TEST(what_is_mapped_below_something_that_may_have_grown_asks_for_the_whole_space)
+{
+	struct vms_vma stack = anon(FREE + PAGES(100), FREE + PAGES(101), RW);
+
+	stack.flags |= VMS_VMA_GROWSDOWN;
+	both_have(stack);
+	stack.range.start = FREE + PAGES(20);
+	kernel_has(stack);
+	decide(SYS_mmap, FREE + PAGES(40), PAGES(1), PROT_READ, ANON | MAP_FIXED, -1u, 0);
+	kernel_has(anon(FREE + PAGES(40), FREE + PAGES(41), PROT_READ));
+	settle(VMS_SETTLED_REREAD);
+	decide(SYS_munmap, FREE + PAGES(60), PAGES(41), 0, 0, 0, 0);
+	kernel_lacks(FREE + PAGES(60), FREE + PAGES(101));
+	settle(VMS_SETTLED_REREAD);
+}
+END_TEST
+
+START_TEST(a_protection_that_READ_IMPLIES_EXEC_added_to_is_recorded)
+{
+	decide(SYS_mmap, FREE, PAGES(1), RW, ANON | MAP_FIXED, -1u, 0);
+	kernel_has(anon(FREE, FREE + PAGES(1), RW | VMS_PROT_EXEC));
+	settle(VMS_SETTLED_DONE);
+	ck_assert_uint_eq(vms_tree_find(&space.tree, FREE)->prot, RW | VMS_PROT_EXEC);
+}
+END_TEST
+
 START_TEST(an_unknown_effect_asks_for_the_whole_space)
 {
 	decide(SYS_shmdt, A, 0, 0, 0, 0, 0);
@@ -589,6 +615,8 @@ int main(void)
 	tcase_add_test(tc, a_munmap_of_a_part_is_recorded_as_far_as_it_came);
 	tcase_add_test(tc, a_fixed_mapping_that_failed_after_unmapping_leaves_a_hole);
 	tcase_add_test(tc, a_move_that_unmapped_its_target_and_failed_is_repaired_on_both_sides);
+	tcase_add_test(tc, what_is_mapped_below_something_that_may_have_grown_asks_for_the_whole_space);
+	tcase_add_test(tc, a_protection_that_READ_IMPLIES_EXEC_added_to_is_recorded);
 	tcase_add_test(tc, an_unknown_effect_asks_for_the_whole_space);
 	tcase_add_test(tc, a_grown_heap_moves_the_break);
 	tcase_add_test(tc, a_shrunk_heap_moves_the_break_back);

@@ -304,7 +304,8 @@ static void one_call(void)
 	counts[got]++;
 	/* A replacement that looks like what it replaces may have been refused: only smaps tells. */
 	if (how < 7 && got != VMS_SETTLED_DONE &&
-	    !(got == VMS_SETTLED_REREAD && plan.effect == VMS_EFFECT_MAP && !plan.chosen))
+	    !(got == VMS_SETTLED_REREAD && !plan.chosen &&
+	      (plan.effect == VMS_EFFECT_MAP || (plan.effect == VMS_EFFECT_MOVE && plan.keeps_source))))
 		fail("%s was done and settled as %d", vms_call_get(req.call)->name, got);
 	if (got == VMS_SETTLED_REREAD)
 		reread();

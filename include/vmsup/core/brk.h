@@ -10,6 +10,7 @@ struct vms_brk {
 	vms_addr_t base; /* where the heap starts; the break never goes below it */
 	vms_addr_t current; /* the break, byte-exact, as the child is told */
 	vms_addr_t frontier; /* page-aligned end of what is really backed */
+	bool is_unknown; /* the program has used PR_SET_MM: the three may be wrong */
 };
 
 /** Start with an empty heap at @base. */

@@ -19,6 +19,7 @@ struct vms_facts {
 		bool known;
 		uint8_t may; /* what the open mode and the seals leave of VMS_PROT_* for a shared mapping */
 		bool thp; /* large mappings are aligned to huge pages by the file system */
+		bool hugetlb; /* made of huge pages only */
 	} file;
 	struct {
 		bool known;
@@ -26,8 +27,8 @@ struct vms_facts {
 	} shm;
 };
 
-/** Which facts vms_decide wants for @req: a set of VMS_NEED_*. */
-unsigned int vms_decide_needs(const struct vms_req *req);
+/** Which facts vms_decide wants for @req in @space: a set of VMS_NEED_*. */
+unsigned int vms_decide_needs(const struct vms_space *space, const struct vms_req *req);
 
 /**
  * Decide @req in @space. @busy: @nr_busy plans of other threads that are in flight; what they touch is treated as

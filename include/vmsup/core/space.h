@@ -19,6 +19,8 @@ struct vms_place_rules {
 	bool thp_anon_any; /* all anonymous lengths of 2 MiB and more are (6.7 to 6.12) */
 	bool thp_to_top; /* of the slack for an alignment the upper end is taken, not the lower (6.8 on) */
 	bool above4g; /* MAP_ABOVE4G is known (6.6 on) */
+	bool seals; /* mseal(2) is there, and the fence sealed with it (6.10 on) */
+	bool never_overcommit; /* vm.overcommit_memory is 2: MAP_NORESERVE is ignored */
 };
 
 struct vms_space {
