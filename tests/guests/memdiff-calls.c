@@ -193,6 +193,11 @@ static void op_mmap(struct worker *w)
 	/* The window of MAP_32BIT is not in every range; nor are arenas always in it, so that a hint would count. */
 	if (shared.low2g && chance(w, 20) && how >= 17)
 		flags |= MAP_32BIT;
+	/* Whose thread gets the last huge page is a matter of luck. */
+	if (shared.nr_workers > 1) {
+		flags &= ~(unsigned long)MAP_HUGETLB;
+		fd = file == FILE_HUGE ? -1 : fd;
+	}
 	if ((flags & MAP_HUGETLB) && (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && size < USER_END)
 		addr = w->base + below(w, 2) * HUGE_PAGE;
 	say(w, "%s %#lx prot %lx flags %lx %s %lx = ", name_of(w, (long)addr), size, prot, flags,

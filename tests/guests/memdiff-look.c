@@ -107,18 +107,6 @@ static uint32_t contents(uintptr_t start, uintptr_t end)
 	return hash;
 }
 
-/* "sd" says whether it was touched since a moment that nobody here knows. */
-static void say_flags(struct worker *w, const char *text)
-{
-	char word[3];
-
-	while (sscanf(text, " %2s", word) == 1) {
-		if (strcmp(word, "sd") != 0)
-			say(w, " %s", word);
-		text = strstr(text, word) + 2;
-	}
-}
-
 static bool is_watched(const struct worker *w, uintptr_t start, uintptr_t end)
 {
 	if (start < window_end(w) && end > window_start(w))
@@ -126,24 +114,69 @@ static bool is_watched(const struct worker *w, uintptr_t start, uintptr_t end)
 	return w->id == 0 && end > shared.heap && start < shared.heap + 2 * HEAP_PAGES * PAGE;
 }
 
-static void say_mapping(struct worker *w, uintptr_t start, uintptr_t end, const char *perms, unsigned long offset,
-			const char *path)
-{
-	const char *name = strrchr(path, '/');
+/* What is printed of a mapping, or of several that differ in nothing: whether the kernel joins them depends on their past. */
+struct area {
+	uintptr_t start, end;
+	unsigned long offset;
+	bool has_offset;
+	char perms[8], name[64], flags[128];
+};
 
+static void say_area(struct worker *w, const struct area *area)
+{
+	uintptr_t start = area->start, end = area->end;
+
+	if (start == end)
+		return;
 	/* The heap begins before the pages that are looked at. */
 	if (start < shared.heap && end > shared.heap)
 		start = shared.heap;
 	if (in_heap(start) && !in_heap(end))
 		end = shared.heap + 2 * HEAP_PAGES * PAGE - PAGE;
 	/* What lies beside the arena may have become one with it. */
+	if (start < window_start(w) && in_window(w, end - 1))
+		start = window_start(w);
 	if (in_window(w, start) && end > window_end(w))
 		end = window_end(w);
+	say(w, "  %s %s %s %lx %s %08x%s\n", name_of(w, (long)start), name_of(w, (long)end), area->perms,
+	    area->has_offset ? area->offset : 0, area->name, area->perms[0] == 'r' ? contents(start, end) : 0, area->flags);
+}
+
+static void parse_area(const char *line, struct area *area)
+{
+	const char *path, *name;
+	unsigned long ino;
+	int used = 0;
+
+	sscanf(line, "%lx-%lx %7s %lx %*s %lu %n", &area->start, &area->end, area->perms, &area->offset, &ino, &used);
+	path = line + used;
+	name = strrchr(path, '/');
+	snprintf(area->name, sizeof(area->name), "%s", name ? name + 1 : path);
 	/* A private mapping of /dev/zero has its address for an offset. */
-	if (perms[3] == 'p' && name && strcmp(name, "/zero") == 0)
-		offset = 0;
-	say(w, "  %s %s %s %lx %s %08x", name_of(w, (long)start), name_of(w, (long)end), perms, offset,
-	    name ? name + 1 : path, perms[0] == 'r' ? contents(start, end) : 0);
+	area->has_offset = ino && (area->perms[3] != 'p' || strcmp(area->name, "zero") != 0);
+}
+
+/* "sd" says whether it was touched since a moment that nobody here knows. */
+static void parse_flags(const char *text, struct area *area)
+{
+	char word[3];
+
+	area->flags[0] = '\0';
+	while (sscanf(text, " %2s", word) == 1) {
+		if (strcmp(word, "sd") != 0 && strlen(area->flags) + 4 < sizeof(area->flags)) {
+			strcat(area->flags, " ");
+			strcat(area->flags, word);
+		}
+		text = strstr(text, word) + 2;
+	}
+}
+
+static bool continues(const struct area *area, const struct area *next)
+{
+	return area->end == next->start && area->has_offset == next->has_offset &&
+	       (!area->has_offset || area->offset + (area->end - area->start) == next->offset) &&
+	       strcmp(area->perms, next->perms) == 0 && strcmp(area->name, next->name) == 0 &&
+	       strcmp(area->flags, next->flags) == 0;
 }
 
 static size_t read_maps(struct worker *w, const char *path)
@@ -165,27 +198,27 @@ static size_t read_maps(struct worker *w, const char *path)
 
 void digest(struct worker *w)
 {
+	struct area area = { 0 }, next = { 0 };
 	char *line, *rest;
-	bool watched = false;
 
 	say(w, " digest\n");
 	read_maps(w, "/proc/self/smaps");
 	for (line = w->maps; *line; line = rest) {
-		unsigned long start, end, offset, ino;
-		char perms[8];
-		int used = 0;
-
 		rest = strchr(line, '\n');
 		if (!rest)
 			break;
 		*rest++ = '\0';
-		if (sscanf(line, "%lx-%lx %7s %lx %*s %lu %n", &start, &end, perms, &offset, &ino, &used) >= 5) {
-			watched = is_watched(w, start, end);
-			if (watched)
-				say_mapping(w, start, end, perms, ino ? offset : 0, line + used);
-		} else if (watched && strncmp(line, "VmFlags:", 8) == 0) {
-			say_flags(w, line + 8);
-			say(w, "\n");
+		if (strspn(line, "0123456789abcdef") == strcspn(line, "-") && strchr(line, '-')) {
+			parse_area(line, &next);
+		} else if (strncmp(line, "VmFlags:", 8) == 0 && is_watched(w, next.start, next.end)) {
+			parse_flags(line + 8, &next);
+			if (continues(&area, &next)) {
+				area.end = next.end;
+				continue;
+			}
+			say_area(w, &area);
+			area = next;
 		}
 	}
+	say_area(w, &area);
 }
