@@ -97,7 +97,8 @@ static bool program_runs(const struct front *f)
  * The program may have been continued since the message was written. So the signal is raised
  * while it is blocked, which makes the kernel forget an earlier SIGCONT, then the program is
  * looked at, and only then the signal is let in: a SIGCONT in between makes the kernel
- * forget it. With SIGSTOP, which cannot be blocked, a moment stays open.
+ * forget it. With SIGSTOP, which cannot be blocked, a moment stays open, until the supervisor's
+ * next SIGCONT.
  */
 static void stop_self(struct front *f, int sig)
 {
@@ -198,6 +199,22 @@ static void supervisor_lost(struct front *f)
 	vms_log("the supervisor ended without a word; this is an error in vmsup, please report it");
 }
 
+static void tell(struct front *f, enum vms_front_kind kind, int value)
+{
+	struct vms_front_msg m = { .kind = kind, .value = value };
+
+	/* A closed socket is met, and told, by the reading side. */
+	while (send(f->fd, &m, sizeof(m), MSG_NOSIGNAL) < 0 && errno == EINTR)
+		;
+}
+
+static bool has_message(const struct front *f)
+{
+	char byte;
+
+	return recv(f->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static void on_message(struct front *f, struct vms_front_msg *m)
 {
 	switch (m->kind) {
@@ -206,7 +223,10 @@ static void on_message(struct front *f, struct vms_front_msg *m)
 		let_go(f);
 		break;
 	case VMS_FRONT_STOPPED:
-		stop_self(f, m->value);
+		/* More has happened since: that tells. */
+		if (!has_message(f))
+			stop_self(f, m->value);
+		tell(f, VMS_FRONT_RESUMED, 0);
 		break;
 	case VMS_FRONT_EXITED:
 		f->ended = true;
@@ -250,15 +270,6 @@ static void read_messages(struct front *f)
 		else
 			supervisor_lost(f);
 	}
-}
-
-static void hand_on(struct front *f, int sig)
-{
-	struct vms_front_msg m = { .kind = VMS_FRONT_SIGNAL, .value = sig };
-
-	/* A closed socket is met, and told, by the reading side. */
-	while (send(f->fd, &m, sizeof(m), MSG_NOSIGNAL) < 0 && errno == EINTR)
-		;
 }
 
 /* The program has ended, and only its report is waited for. */
@@ -307,7 +318,7 @@ static void on_signal(struct front *f, const struct signalfd_siginfo *si)
 	 * and still in it, had the shell started it directly: then hand it on all the same.
 	 */
 	if (!to_group || (f->program && getpgid(f->program) != getpgrp())) {
-		hand_on(f, sig);
+		tell(f, VMS_FRONT_SIGNAL, sig);
 		return;
 	}
 	/* The supervisor is still in our group and stopped as well, so nobody will tell us to. */

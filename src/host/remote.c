@@ -102,7 +102,10 @@ int vms_remote_stop(struct vms_remote *remote, int status)
 	if (stop == VMS_STOP_GONE)
 		return -ESRCH;
 	if (remote->stage == VMS_REMOTE_WAITING) {
-		/* A stopped process can still be stepped; the kernel puts it back into its group stop at detach. */
+		/*
+		 * A stopped process can still be stepped, and must be: its other threads, whose calls may be held for this
+		 * one, cannot stop before they have been answered. The kernel puts it back into its group stop at detach.
+		 */
 		if (stop == VMS_STOP_TRAP || stop == VMS_STOP_GROUP)
 			return take_over(remote);
 		return vms_tracee_resume(remote->tid, VMS_RESUME_CONT,
@@ -118,8 +121,6 @@ int vms_remote_stop(struct vms_remote *remote, int status)
 			return take_result(remote);
 		/* Only SIGSTOP gets past the mask. Held back, it would hang the group stop. */
 		return vms_tracee_resume(remote->tid, VMS_RESUME_STEP, WSTOPSIG(status));
-	case VMS_STOP_GROUP:
-		return vms_tracee_resume(remote->tid, VMS_RESUME_LISTEN, 0);
 	default:
 		return vms_tracee_resume(remote->tid, VMS_RESUME_STEP, 0);
 	}

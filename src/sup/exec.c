@@ -44,11 +44,12 @@ static void refuse_traced(struct vms_sup *sup, struct vms_thread *thread, const 
 	struct vms_proc_status status;
 	char text[256];
 
-	if (r == -ESRCH) {
+	/* Killed meanwhile: there is nobody to hear of it. */
+	if (r == -ESRCH || vms_proc_status(thread->tid, &status) < 0 || !vms_listener_is_valid(&sup->listener, trap->id)) {
 		refuse(sup, trap, req, ESRCH, began);
 		return;
 	}
-	if (vms_proc_status(thread->tid, &status) == 0 && status.tracer)
+	if (status.tracer)
 		snprintf(text, sizeof(text),
 			 "it is traced by process %d, and only one tracer is possible: attach the debugger from outside, "
 			 "once the program runs",
@@ -68,6 +69,7 @@ static void forget_mm(struct vms_sup *sup, struct vms_thread *thread)
 	vms_thread_land(thread);
 	vms_mm_unref(&sup->tasks, thread->process->mm);
 	thread->process->mm = NULL;
+	thread->process->ppid = -1;
 }
 
 bool vms_exec_defers(struct vms_sup *sup, const struct vms_thread *thread, const struct vms_trap *trap)
@@ -90,6 +92,15 @@ void vms_exec_gone(struct vms_sup *sup, struct vms_tracee *tracee)
 {
 	exec_is_over(sup, tracee->tid);
 	vms_tracee_drop(sup, tracee);
+}
+
+/* Killed when it had taken its leader's place already, the thread was reported under the leader's number. */
+void vms_exec_forget(struct vms_sup *sup, const struct vms_process *process)
+{
+	struct vms_tracee *tracee = process->exec_tid ? vms_tracee_find(sup, process->exec_tid) : NULL;
+
+	if (tracee && process->exec_tid != process->pid && tracee->job == VMS_JOB_EXEC_WAIT)
+		vms_tracee_drop(sup, tracee);
 }
 
 void vms_exec_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
@@ -228,8 +239,10 @@ static void become(struct vms_sup *sup, pid_t pid, struct vms_mm *mm, bool runs)
 static void kill_image(struct vms_sup *sup, struct vms_tracee *tracee, int r)
 {
 	pid_t pid = tracee->reloc.pid;
+	struct user_regs_struct regs;
 
-	if (r != -ESRCH)
+	/* One that is being killed has no registers to read and needs no word. */
+	if (r != -ESRCH && vms_tracee_get_regs(pid, &regs) != -ESRCH)
 		say(sup, pid, tracee->reloc.err.text);
 	/* Its number is its own until we have waited for it. */
 	kill(pid, SIGKILL);

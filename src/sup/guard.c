@@ -38,6 +38,14 @@ struct seizing {
 	int error;
 };
 
+/* An ended leader of a process that lives on, or a thread that ends just now: nothing of it can be interrupted. */
+static bool has_ended(pid_t tid)
+{
+	struct vms_proc_status status;
+
+	return vms_proc_status(tid, &status) < 0 || status.state == 'Z' || status.state == 'X';
+}
+
 static int seize_thread(pid_t tid, void *arg)
 {
 	struct seizing *s = arg;
@@ -47,8 +55,8 @@ static int seize_thread(pid_t tid, void *arg)
 	if (tracee)
 		return 0;
 	r = vms_tracee_seize(tid, GUARD_OPTIONS);
-	if (r == -ESRCH)
-		return 0; /* it ends just now */
+	if (r == -ESRCH || (r == -EPERM && has_ended(tid)))
+		return 0;
 	if (r < 0) {
 		s->error = r;
 		return r;
@@ -128,6 +136,11 @@ void vms_guard_step(struct vms_sup *sup, struct vms_thread *thread, const struct
 			return;
 		r = guard_process(sup, process);
 		if (r < 0) {
+			/* Killed meanwhile, it cannot be seized either. */
+			if (!vms_listener_is_valid(&sup->listener, trap->id)) {
+				sup->stats.stale++;
+				return;
+			}
 			process->guard_refused = true;
 			vms_log_limited(&sup->guard_log,
 					"process %d is traced by somebody else: it runs without the signal guard, and its "

@@ -30,14 +30,12 @@ static void arm(struct vms_sup *sup)
 		sup->hold_armed = true;
 }
 
+/* Without a cap of its own: a thread has one call, and the number of threads is capped. */
 bool vms_hold_on(struct vms_sup *sup, const struct vms_trap *trap)
 {
 	long long since = sup->retried_since;
-	struct vms_held *held;
+	struct vms_held *held = calloc(1, sizeof(*held));
 
-	if (sup->nr_held >= MAX_HELD)
-		return false;
-	held = calloc(1, sizeof(*held));
 	if (!held)
 		return false;
 	held->trap = *trap;
@@ -57,7 +55,8 @@ long long vms_hold_max_ns(const struct vms_sup *sup)
 
 bool vms_hold(struct vms_sup *sup, const struct vms_trap *trap)
 {
-	if (sup->retried_since && vms_now_ns() - sup->retried_since > vms_hold_max_ns(sup))
+	if (sup->nr_held >= MAX_HELD ||
+	    (sup->retried_since && vms_now_ns() - sup->retried_since > vms_hold_max_ns(sup)))
 		return false;
 	return vms_hold_on(sup, trap);
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vmsup/host/tracee.h"
 #include "vmsup/sup/sup.h"
 
 #define MAX_TRIES 64
@@ -149,6 +150,9 @@ static void finish(struct vms_sup *sup, struct vms_tracee *tracee)
 	if (sup->trace)
 		vms_trace_write(sup, &tracee->trap, &tracee->req, &tracee->plan, result, true, tracee->began);
 	vms_tracee_unpin(sup, tracee);
+	/* Stepped within a group stop, it goes back into it before it runs on; a detach sees to that by itself. */
+	if (tracee->guarded && tracee->is_stopped)
+		vms_ignore(vms_tracee_interrupt(tracee->tid));
 	vms_ignore(vms_remote_finish(&tracee->remote, value_for(sup, tracee, result)));
 	vms_tracee_end_job(sup, tracee);
 }
@@ -181,6 +185,8 @@ void vms_remote_event(struct vms_sup *sup, struct vms_tracee *tracee, int status
 			thread->process->mm->stale = true;
 		vms_thread_land(thread);
 	}
+	if (tracee->guarded && tracee->is_stopped)
+		vms_ignore(vms_tracee_interrupt(tracee->tid));
 	if (r != -ESRCH)
 		vms_remote_abandon(&tracee->remote);
 	vms_tracee_end_job(sup, tracee);

@@ -28,6 +28,7 @@
 #define LOW2G_END ((vms_addr_t)2 << 30)
 /* The LSM's usual minimum address: PR_SET_MM_MAP takes none below. */
 #define LOWEST_START ((vms_addr_t)0x10000)
+#define LAST_WORD_MS 20
 
 /* --- what was asked for ------------------------------------------------------------------------ */
 
@@ -358,6 +359,10 @@ static void on_front(void *arg, int fd, unsigned int events)
 		kill(sup->main_pid, msg.value);
 		return;
 	}
+	if (n == (ssize_t)sizeof(msg) && msg.kind == VMS_FRONT_RESUMED) {
+		sup->front_owes = false;
+		vms_wait_tells_front(sup);
+	}
 	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
 		return;
 	sup->front_pid = 0;
@@ -424,7 +429,7 @@ static void watch_process(struct vms_process *process, void *arg)
 
 static void unwatch_process(struct vms_process *process, void *arg)
 {
-	(void)arg;
+	vms_exec_forget(arg, process);
 	vms_watch_free(process->watch);
 }
 
@@ -593,6 +598,17 @@ static bool is_written(FILE *file, const char *what)
 	return false;
 }
 
+/* The last words must not lie before a front that has stopped. */
+static void wake_front(struct vms_sup *sup)
+{
+	struct pollfd p = { .fd = sup->front_fd, .events = POLLIN };
+
+	while (vms_wait_wakes_front(sup)) {
+		if (poll(&p, 1, LAST_WORD_MS) > 0)
+			on_front(sup, sup->front_fd, 0);
+	}
+}
+
 int vms_sup_run(struct vms_sup *sup)
 {
 	int verdict;
@@ -607,6 +623,7 @@ int vms_sup_run(struct vms_sup *sup)
 	if (!is_written(sup->stats_file, "statistics") || !is_written(sup->trace, "trace"))
 		verdict = EXIT_FAILED;
 	vms_front_tell(sup->front_fd, VMS_FRONT_VERDICT, verdict, NULL);
+	wake_front(sup);
 	return verdict;
 }
 

@@ -38,28 +38,56 @@ static struct vms_tracee *find_after_exec(struct vms_sup *sup, pid_t pid)
 static void main_stops(struct vms_sup *sup, int sig)
 {
 	sup->main_stopped = true;
-	vms_front_tell(sup->front_fd, VMS_FRONT_STOPPED, sig, NULL);
+	sup->untold_stop = sig;
+	vms_wait_tells_front(sup);
+}
+
+/* One at a time, so that what lies before a front that stays stopped cannot pile up. */
+void vms_wait_tells_front(struct vms_sup *sup)
+{
+	if (!sup->untold_stop || sup->front_owes)
+		return;
+	vms_front_tell(sup->front_fd, VMS_FRONT_STOPPED, sup->untold_stop, NULL);
+	sup->untold_stop = 0;
+	sup->front_owes = true;
+	sup->told_continued = false;
+}
+
+bool vms_wait_wakes_front(struct vms_sup *sup)
+{
+	if (!sup->front_owes || sup->main_stopped || !sup->front_pid || getppid() != sup->front_pid)
+		return false;
+	kill(sup->front_pid, SIGCONT);
+	return true;
 }
 
 /* A stopped front cannot read that it should go on. */
 static void main_continues(struct vms_sup *sup)
 {
 	sup->main_stopped = false;
-	vms_front_tell(sup->front_fd, VMS_FRONT_CONTINUED, 0, NULL);
-	if (sup->front_pid && getppid() == sup->front_pid)
-		kill(sup->front_pid, SIGCONT);
+	sup->untold_stop = 0;
+	if (sup->front_owes && !sup->told_continued)
+		vms_front_tell(sup->front_fd, VMS_FRONT_CONTINUED, 0, NULL);
+	sup->told_continued = true;
+	if (vms_wait_wakes_front(sup))
+		vms_wait_soon(sup);
 }
 
-/* While it is seized, the program's stops come as its tracer sees them. */
-static void watch_main(struct vms_sup *sup, pid_t pid, int status)
+/*
+ * While it is seized, the program's stops come as its tracer sees them. A signal stop tells nothing: within a group stop a
+ * remote call is stepped; what ends one is told by a stop of its own.
+ */
+static void watch_group_stop(struct vms_sup *sup, struct vms_tracee *tracee, int status)
 {
 	enum vms_stop stop = vms_stop_of(status);
+	bool was_stopped = tracee->is_stopped, is_main = tracee->tid == sup->main_pid;
 
-	if (pid != sup->main_pid || stop == VMS_STOP_GONE)
+	if (stop == VMS_STOP_GONE || stop == VMS_STOP_SIGNAL)
 		return;
-	if (stop == VMS_STOP_GROUP)
+	tracee->is_stopped = stop == VMS_STOP_GROUP;
+	if (tracee->is_stopped && !was_stopped && is_main)
 		main_stops(sup, WSTOPSIG(status));
-	else if (sup->main_stopped)
+	else if (!tracee->is_stopped && is_main && sup->main_stopped)
 		main_continues(sup);
 }
 
@@ -77,7 +105,10 @@ static void release_stderr(const struct vms_sup *sup)
 
 static void on_tracee(struct vms_sup *sup, struct vms_tracee *tracee, int status)
 {
-	watch_main(sup, tracee->tid, status);
+	watch_group_stop(sup, tracee, status);
+	/* Its image may not be moved for long. */
+	if (tracee->is_stopped && tracee->job == VMS_JOB_RELOC)
+		vms_tracee_unpin(sup, tracee);
 	switch (tracee->job) {
 	case VMS_JOB_REMOTE:
 		vms_remote_event(sup, tracee, status);
@@ -104,7 +135,11 @@ static void on_main(struct vms_sup *sup, int status)
 		/* Why it could not be executed comes before that it has exited. */
 		vms_main_report(sup);
 		sup->main_exited = true;
+		sup->main_stopped = false;
+		sup->untold_stop = 0;
 		vms_front_tell(sup->front_fd, VMS_FRONT_EXITED, status, NULL);
+		if (vms_wait_wakes_front(sup))
+			vms_wait_soon(sup);
 		release_stderr(sup);
 	}
 }
@@ -167,7 +202,7 @@ static void on_look(void *arg, int fd, unsigned int events)
 		return;
 	sup->look_armed = false;
 	vms_wait_all(sup);
-	if (has_job(sup))
+	if (has_job(sup) | vms_wait_wakes_front(sup))
 		arm(sup);
 }
 

@@ -43,6 +43,7 @@ enum vms_job {
 struct vms_tracee {
 	pid_t tid;
 	bool guarded; /* seized by the signal guard, stays so after a job */
+	bool is_stopped; /* in a group stop, as far as its last stop tells */
 	enum vms_job job;
 	struct vms_remote remote; /* VMS_JOB_REMOTE */
 	struct vms_reloc reloc; /* VMS_JOB_RELOC */
@@ -90,6 +91,9 @@ struct vms_sup {
 
 	pid_t main_pid, front_pid; /* front_pid 0: it is gone */
 	bool main_stopped;
+	bool front_owes; /* RESUMED, for the STOPPED that it was told */
+	bool told_continued; /* since that STOPPED */
+	int untold_stop; /* a later stop of the program, by this signal; 0: none */
 	bool main_started; /* its first exec is through */
 	bool main_exited;
 	int front_fd, report_fd, signal_fd, hold_timer, look_timer; /* owned; -1: not open */
@@ -170,6 +174,8 @@ void vms_exec_event(struct vms_sup *sup, struct vms_tracee *tracee, int status);
 
 /** The task died in its execve. */
 void vms_exec_gone(struct vms_sup *sup, struct vms_tracee *tracee);
+/** The process is gone, and with it an execve that was under way. */
+void vms_exec_forget(struct vms_sup *sup, const struct vms_process *process);
 
 /* precheck.c: what can be seen of a program before it is executed; advice only */
 /** 0, or a positive errno for the child with a sentence in @err. */
@@ -218,6 +224,10 @@ int vms_wait_start(struct vms_sup *sup);
 void vms_wait_done(struct vms_sup *sup);
 /** A job begins: look for its stops now and then, should a signal not tell. */
 void vms_wait_soon(struct vms_sup *sup);
+/** Tell the front of a stop, once it has dealt with the one before. */
+void vms_wait_tells_front(struct vms_sup *sup);
+/** The program goes on, and the front may not know it yet: send it SIGCONT. False when there is no need (any more). */
+bool vms_wait_wakes_front(struct vms_sup *sup);
 /** The last task has let go of the filter: wait until every child of ours has died. */
 void vms_wait_rest(struct vms_sup *sup);
 

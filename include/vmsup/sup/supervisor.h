@@ -24,6 +24,8 @@
  *             without these it leaves at EXITED.
  * Front to supervisor:
  *   SIGNAL    value = a signal that somebody sent to the front and meant for the program
+ *   RESUMED   a STOPPED has been dealt with: the front runs (again). Until then it may be about to
+ *             stop, however long ago the program went on, and is sent SIGCONT now and then.
  */
 enum vms_front_kind {
 	VMS_FRONT_STARTED = 1,
@@ -33,6 +35,7 @@ enum vms_front_kind {
 	VMS_FRONT_FAILED,
 	VMS_FRONT_VERDICT,
 	VMS_FRONT_SIGNAL,
+	VMS_FRONT_RESUMED,
 };
 
 struct vms_front_msg {
