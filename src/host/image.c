@@ -209,21 +209,26 @@ static bool is_bias(const struct vms_image *image, vms_addr_t lowest, vms_addr_t
 static bool exe_bias(const struct vms_image *image, const Elf64_Phdr *phdrs, size_t nr, vms_addr_t at_phdr,
 		     vms_addr_t lowest, vms_addr_t *ret_bias)
 {
+	bool found = false;
+
 	for (size_t i = 0; i < nr; i++) {
 		if (phdrs[i].p_type == PT_PHDR && is_bias(image, lowest, at_phdr - phdrs[i].p_vaddr)) {
 			*ret_bias = at_phdr - phdrs[i].p_vaddr;
 			return true;
 		}
 	}
-	for (size_t i = 0; i < nr; i++) {
-		const Elf64_Phdr *p = &phdrs[i];
+	/* Of several the kernel takes the last (load_elf_binary); the one that fits is the one. */
+	for (size_t i = nr; i > 0; i--) {
+		const Elf64_Phdr *p = &phdrs[i - 1];
 
-		if (p->p_type == PT_LOAD && p->p_offset == 0) {
-			*ret_bias = vms_page_down(at_phdr) - vms_page_down(p->p_vaddr);
-			return true;
-		}
+		if (p->p_type != PT_LOAD || p->p_offset != 0)
+			continue;
+		*ret_bias = vms_page_down(at_phdr) - vms_page_down(p->p_vaddr);
+		found = true;
+		if (is_bias(image, lowest, *ret_bias))
+			break;
 	}
-	return false;
+	return found;
 }
 
 /* fs/binfmt_elf.c load_elf_binary (6.18): code and data as mm_struct has them. */
@@ -417,13 +422,12 @@ void vms_image_done(struct vms_image *image)
 
 enum vms_part vms_image_part_of(const struct vms_image *image, vms_addr_t addr)
 {
-	int part;
-
-	for (part = 0; part < VMS_NR_PARTS; part++) {
+	/* Backwards: what was mapped later may lie in a gap between the segments of what was mapped before. */
+	for (int part = VMS_NR_PARTS - 1; part >= 0; part--) {
 		if (vms_range_has(&image->parts[part].span, addr))
-			break;
+			return (enum vms_part)part;
 	}
-	return (enum vms_part)part;
+	return VMS_NR_PARTS;
 }
 
 enum vms_vma_kind vms_part_kind(enum vms_part part)

@@ -254,8 +254,79 @@ bool vms_proc_is_descendant(pid_t pid, pid_t root)
 	return false;
 }
 
+struct member {
+	pid_t pid, ppid;
+	bool known, is_in; /* known: is_in says whether it descends from the root */
+};
+
+struct family {
+	struct member *members; /* by number */
+	size_t nr, cap;
+};
+
+static pid_t parent_of(pid_t pid)
+{
+	char buf[512], *at;
+
+	if (read_small(pid, "stat", buf, sizeof(buf)) < 0)
+		return 0;
+	at = strrchr(buf, ')');
+	return at && at[1] && at[2] ? (pid_t)strtol(at + 3, NULL, 10) : 0;
+}
+
+static int add_member(struct family *family, pid_t pid)
+{
+	if (family->nr == family->cap) {
+		size_t cap = family->cap ? 2 * family->cap : 256;
+		struct member *members = reallocarray(family->members, cap, sizeof(*members));
+
+		if (!members)
+			return -ENOMEM;
+		family->members = members;
+		family->cap = cap;
+	}
+	family->members[family->nr++] = (struct member){ .pid = pid, .ppid = parent_of(pid) };
+	return 0;
+}
+
+static int by_pid(const void *a, const void *b)
+{
+	const struct member *x = a, *y = b;
+
+	return (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+static struct member *find_member(const struct family *family, pid_t pid)
+{
+	const struct member key = { .pid = pid };
+
+	return bsearch(&key, family->members, family->nr, sizeof(key), by_pid);
+}
+
+/* Up to the root, or to one that is known; then all on the way are known. */
+static bool descends(const struct family *family, struct member *from, pid_t root)
+{
+	struct member *at = from;
+	bool is_in = false;
+
+	for (size_t hops = 0; at && hops <= family->nr; hops++) {
+		if (at->known || at->ppid == root) {
+			is_in = at->known ? at->is_in : true;
+			break;
+		}
+		at = find_member(family, at->ppid);
+	}
+	for (at = from; at && !at->known;) {
+		at->known = true;
+		at->is_in = is_in;
+		at = at->ppid == root ? NULL : find_member(family, at->ppid);
+	}
+	return is_in;
+}
+
 int vms_proc_each_descendant(pid_t root, int (*fn)(pid_t pid, void *arg), void *arg)
 {
+	struct family family = { 0 };
 	struct dirent *entry;
 	DIR *dir = opendir("/proc");
 	int r = 0;
@@ -265,9 +336,16 @@ int vms_proc_each_descendant(pid_t root, int (*fn)(pid_t pid, void *arg), void *
 	while (r == 0 && (entry = readdir(dir))) {
 		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
 
-		if (pid > 0 && vms_proc_is_descendant(pid, root))
-			r = fn(pid, arg);
+		if (pid > 0)
+			r = add_member(&family, pid);
 	}
 	closedir(dir);
+	if (family.nr)
+		qsort(family.members, family.nr, sizeof(family.members[0]), by_pid);
+	for (size_t i = 0; r == 0 && i < family.nr; i++) {
+		if (descends(&family, &family.members[i], root))
+			r = fn(family.members[i].pid, arg);
+	}
+	free(family.members);
 	return r;
 }

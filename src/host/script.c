@@ -134,7 +134,7 @@ static void add_moves(struct writer *w, int part, vms_addr_t from_delta, vms_add
 	for (size_t i = 0; i < image->vmas.nr; i++) {
 		const struct vms_range *r = &image->vmas.items[i].range;
 
-		if (!vms_range_covers(&image->parts[part].span, r))
+		if (!vms_range_covers(&image->parts[part].span, r) || (int)vms_image_part_of(image, r->start) != part)
 			continue;
 		add(w, __NR_mremap, 0, r->start + from_delta, vms_range_size(r), vms_range_size(r),
 		    MREMAP_MAYMOVE | MREMAP_FIXED, r->start + to_delta, 0);

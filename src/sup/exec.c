@@ -76,7 +76,12 @@ bool vms_exec_defers(struct vms_sup *sup, const struct vms_thread *thread, const
 {
 	const struct vms_process *process = thread->process;
 
-	return process->exec_tid && process->exec_tid != thread->tid && vms_hold_on(sup, trap);
+	if (!process->exec_tid || process->exec_tid == thread->tid)
+		return false;
+	/* To go on would be to wait, in ptrace_attach, for an execve that waits for us. */
+	if (!vms_hold_on(sup, trap))
+		vms_ignore(vms_listener_refuse(&sup->listener, trap->id, EAGAIN));
+	return true;
 }
 
 /* execve has failed, or its thread is gone. */

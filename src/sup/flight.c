@@ -5,7 +5,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include <utlist.h>
+
 #include "vmsup/sup/sup.h"
+
+/* Calls of other threads that one call looks at. */
+#define MAX_LOOKS 64
 
 static int read_seen(struct vms_sup *sup, struct vms_mm *mm, const struct vms_plan *plan, struct vms_seen *ret_seen)
 {
@@ -129,12 +134,36 @@ static void settle_visible(struct vms_sup *sup, struct vms_mm *mm, const struct 
 	}
 }
 
+/*
+ * For one call not all of what thousands of threads have in flight is looked at, but the next few: what was not settled goes to the
+ * end of the list.
+ */
+static void settle_some(struct vms_sup *sup, struct vms_mm *mm, const struct vms_thread *self)
+{
+	struct vms_thread *last = mm->in_flight ? mm->in_flight->flight_prev : NULL, *thread;
+	bool is_last = !last;
+
+	for (int i = 0; !is_last && i < MAX_LOOKS; i++) {
+		struct vms_seen seen;
+
+		thread = mm->in_flight;
+		is_last = thread == last;
+		if (thread != self && read_seen(sup, mm, &thread->plan, &seen) == 0 &&
+		    vms_settle_shows(&mm->space, &thread->plan, &seen)) {
+			settle_seen(sup, thread, &seen);
+			continue;
+		}
+		DL_DELETE2(mm->in_flight, thread, flight_prev, flight_next);
+		DL_APPEND2(mm->in_flight, thread, flight_prev, flight_next);
+	}
+}
+
 size_t vms_flight_probe(struct vms_sup *sup, struct vms_thread *self, const struct vms_plan **busy, size_t cap)
 {
 	struct vms_mm *mm = self->process->mm;
 	size_t nr = 0;
 
-	settle_visible(sup, mm, self);
+	settle_some(sup, mm, self);
 	for (struct vms_thread *thread = mm->in_flight; thread && nr < cap; thread = thread->flight_next) {
 		if (thread != self)
 			busy[nr++] = &thread->plan;

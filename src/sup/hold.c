@@ -17,17 +17,22 @@
 #include "vmsup/sup/sup.h"
 
 #define HOLD_TICK_NS 50000
+#define HOLD_TICK_MAX_NS 10000000
 #define HOLD_MAX_NS 5000000
 /* An audit wants to be exact, and is slow itself. */
 #define HOLD_MAX_AUDIT_NS 2000000000
 #define MAX_HELD 4096
 
-static void arm(struct vms_sup *sup)
+/* The longer one has waited, the longer until it is tried again: an execve may take for ever. */
+static void arm(struct vms_sup *sup, long long waited)
 {
-	const struct itimerspec tick = { .it_value = { .tv_nsec = HOLD_TICK_NS } };
+	long tick = waited / 8 > HOLD_TICK_MAX_NS ? HOLD_TICK_MAX_NS : (long)(waited / 8);
+	const struct itimerspec spec = { .it_value = { .tv_nsec = tick < HOLD_TICK_NS ? HOLD_TICK_NS : tick } };
 
-	if (!sup->hold_armed && timerfd_settime(sup->hold_timer, 0, &tick, NULL) == 0)
-		sup->hold_armed = true;
+	if (sup->hold_tick && sup->hold_tick <= spec.it_value.tv_nsec)
+		return;
+	if (timerfd_settime(sup->hold_timer, 0, &spec, NULL) == 0)
+		sup->hold_tick = spec.it_value.tv_nsec;
 }
 
 /* Without a cap of its own: a thread has one call, and the number of threads is capped. */
@@ -44,7 +49,7 @@ bool vms_hold_on(struct vms_sup *sup, const struct vms_trap *trap)
 	sup->nr_held++;
 	if (!since)
 		sup->stats.held++;
-	arm(sup);
+	arm(sup, since ? vms_now_ns() - since : 0);
 	return true;
 }
 
@@ -70,7 +75,7 @@ static void on_tick(void *arg, int fd, unsigned int events)
 	(void)events;
 	if (read(fd, &ticks, sizeof(ticks)) < 0)
 		return;
-	sup->hold_armed = false;
+	sup->hold_tick = 0;
 	sup->held = NULL;
 	sup->nr_held = 0;
 	DL_FOREACH_SAFE(list, held, next) {

@@ -498,6 +498,7 @@ static int leave_terminal(struct vms_sup *sup)
 {
 	sigset_t all, child;
 
+	vms_log_never_wait();
 	setsid();
 	vms_ignore(chdir("/"));
 	sigfillset(&all);

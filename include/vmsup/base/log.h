@@ -16,4 +16,10 @@ struct vms_log_budget {
 void vms_log_limited(struct vms_log_budget *budget, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/**
+ * From now on a line is dropped where writing it would wait: a pipe that nobody reads, which the program may have filled,
+ * would stop the supervisor and with it the whole tree.
+ */
+void vms_log_never_wait(void);
+
 #endif

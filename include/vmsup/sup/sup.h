@@ -99,7 +99,8 @@ struct vms_sup {
 	int front_fd, report_fd, signal_fd, hold_timer, look_timer; /* owned; -1: not open */
 	struct vms_watch *front_watch, *report_watch, *signal_watch, *listener_watch, *hold_watch,
 		*look_watch;
-	bool hold_armed, look_armed;
+	long hold_tick; /* ns; of the hold timer, 0: it is not armed */
+	bool look_armed;
 	struct vms_precheck_cache *precheck; /* owned; NULL until the first exec */
 	long long retried_since; /* ns; since when the call being stepped is held, 0: it is not */
 
