@@ -54,7 +54,7 @@ static int add_notify(scmp_filter_ctx ctx, int nr, const struct vms_arg_test *te
 	case VMS_TEST_NONE:
 		break;
 	case VMS_TEST_NE:
-		cmp[n++] = SCMP_CMP64(test->arg, SCMP_CMP_NE, test->value);
+		cmp[n++] = SCMP_CMP64(test->arg, SCMP_CMP_NE, test->value, 0);
 		break;
 	case VMS_TEST_EQ:
 		cmp[n++] = SCMP_CMP64(test->arg, SCMP_CMP_MASKED_EQ, UINT32_MAX, test->value);
@@ -71,12 +71,12 @@ static int add_mmap(scmp_filter_ctx ctx, int nr, const struct vms_arg_test *test
 {
 	const uint64_t low = (uint64_t)cookie->fd_high << 32, high = low | UINT32_MAX;
 	const uint64_t upper = (uint64_t)UINT32_MAX << 32;
-	struct scmp_arg_cmp below = SCMP_CMP64(4, SCMP_CMP_LT, low);
-	struct scmp_arg_cmp above = SCMP_CMP64(4, SCMP_CMP_GT, high);
+	struct scmp_arg_cmp below = SCMP_CMP64(4, SCMP_CMP_LT, low, 0);
+	struct scmp_arg_cmp above = SCMP_CMP64(4, SCMP_CMP_GT, high, 0);
 	struct scmp_arg_cmp half[3] = {
 		SCMP_CMP64(4, SCMP_CMP_MASKED_EQ, upper, low),
 		SCMP_CMP64(3, SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS),
-		SCMP_CMP64(5, SCMP_CMP_NE, (uint64_t)cookie->offset_high << 32),
+		SCMP_CMP64(5, SCMP_CMP_NE, (uint64_t)cookie->offset_high << 32, 0),
 	};
 	int r = add_notify(ctx, nr, test, &below, 1);
 
@@ -89,7 +89,7 @@ static int add_mmap(scmp_filter_ctx ctx, int nr, const struct vms_arg_test *test
 
 static int add_call(scmp_filter_ctx ctx, const struct vms_call_info *info, const struct vms_cookie *cookie)
 {
-	struct scmp_arg_cmp no_cookie = SCMP_CMP64(5, SCMP_CMP_NE, cookie->r9);
+	struct scmp_arg_cmp no_cookie = SCMP_CMP64(5, SCMP_CMP_NE, cookie->r9, 0);
 	int r = 0;
 
 	for (size_t i = 0; i < VMS_MAX_TESTS && r == 0; i++) {

@@ -171,8 +171,8 @@ static void *racer(void *arg)
 			refusals++;
 			continue;
 		}
-		all = now += MIB;
-		for (old = most; all > old && !atomic_compare_exchange_weak(&most, &old, all);)
+		all = atomic_fetch_add(&now, MIB) + MIB;
+		for (old = atomic_load(&most); all > old && !atomic_compare_exchange_weak(&most, &old, all);)
 			;
 		now -= MIB;
 		munmap(p, MIB);
