@@ -81,31 +81,22 @@ static void list_missing(const struct findings *f, char *ret, size_t size)
 
 static void judge_modes(const struct findings *f, struct verdict *supervise, struct verdict *fence)
 {
-	bool sealed = is_ok(f, "mseal");
+	const char *how = is_ok(f, "mseal") ? "range kept by a sealed fence" :
+					      "range kept by a fence that a filter guards "
+					      "(sealing it needs mseal, Linux 6.10)";
 	char missing[160];
 
 	list_missing(f, missing, sizeof(missing));
 	supervise->works = !missing[0];
-	if (missing[0])
+	fence->works = !missing[0] && is_ok(f, "va_layout");
+	if (missing[0]) {
 		snprintf(supervise->text, sizeof(supervise->text), "no: missing %s", missing);
-	else
-		snprintf(supervise->text, sizeof(supervise->text), "yes, %s",
-			 sealed ? "range kept by a sealed fence" :
-				  "range kept by a fence that only the supervisor protects "
-				  "(sealing it needs mseal, Linux 6.10)");
-
-	fence->works = !missing[0] && sealed && is_ok(f, "va_layout");
-	if (missing[0])
 		snprintf(fence->text, sizeof(fence->text), "no: missing %s", missing);
-	else if (!sealed)
-		snprintf(fence->text, sizeof(fence->text),
-			 "no: needs mseal (Linux 6.10), so that the program cannot remove the "
-			 "fence");
-	else
-		snprintf(fence->text, sizeof(fence->text), "%s",
-			 fence->works ? "yes, range kept by a sealed fence" :
-					"no: with the legacy layout the kernel does not look into "
-					"the range");
+		return;
+	}
+	snprintf(supervise->text, sizeof(supervise->text), "yes, %s", how);
+	snprintf(fence->text, sizeof(fence->text), "%s%s", fence->works ? "yes, " : "",
+		 fence->works ? how : "no: with the legacy layout the kernel does not look into the range");
 }
 
 static void judge_maps(struct verdict *maps)

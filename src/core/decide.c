@@ -578,16 +578,6 @@ static struct vms_plan decide_mseal(const struct decision *d)
 	return plan;
 }
 
-/* Trapped only to keep a fence that is not sealed. The advice itself is the kernel's business. */
-static struct vms_plan decide_madvise(const struct decision *d)
-{
-	struct vms_range span;
-
-	if (make_span(d->space, d->req->span.addr, d->req->span.length, &span) && outside(d->space, &span))
-		return vms_plan_refuse(EPERM);
-	return vms_plan_pass();
-}
-
 /* The kernel places or removes mappings by itself; the fence keeps them inside. */
 static struct vms_plan decide_unknown(const struct decision *d)
 {
@@ -641,7 +631,6 @@ static decide_fn *const deciders[VMS_NR_CALLS] = {
 	[VMS_CALL_IO_DESTROY] = decide_unknown,
 	[VMS_CALL_MSEAL] = decide_mseal,
 	[VMS_CALL_MAP_SHADOW_STACK] = decide_unknown,
-	[VMS_CALL_MADVISE] = decide_madvise,
 	[VMS_CALL_EXECVE] = decide_pass,
 	[VMS_CALL_EXECVEAT] = decide_pass,
 	[VMS_CALL_SETRLIMIT] = decide_pass,

@@ -101,7 +101,6 @@ static decode_fn *const decoders[VMS_NR_CALLS] = {
 	[VMS_CALL_SHMDT] = decode_shmdt,
 	[VMS_CALL_REMAP_FILE_PAGES] = decode_span,
 	[VMS_CALL_MSEAL] = decode_span,
-	[VMS_CALL_MADVISE] = decode_span,
 	[VMS_CALL_SETRLIMIT] = decode_setrlimit,
 	[VMS_CALL_GETRLIMIT] = decode_getrlimit,
 	[VMS_CALL_PRLIMIT64] = decode_prlimit64,

@@ -361,11 +361,9 @@ void vms_probe_mseal(struct vms_probe_result *r)
 		vms_probe_say(r, VMS_PROBE_OK, "a sealed mapping could not be unmapped");
 		return;
 	}
-	vms_probe_say(r, VMS_PROBE_MISSING, "mseal: %s", strerror(errno));
-	vms_probe_advise(
-		r,
-		"use Linux 6.10 or later for --mode fence, and for a range that holds even without "
-		"the supervisor");
+	vms_probe_say(r, VMS_PROBE_DEGRADED, "none (%s): a filter guards the fence, and refuses io_uring and SHM_REMAP",
+		      strerror(errno));
+	vms_probe_advise(r, "use Linux 6.10 or later for programs that insist on io_uring");
 }
 
 static void give_up(int sig)

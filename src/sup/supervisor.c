@@ -51,13 +51,25 @@ static int take_va_bits(struct vms_sup *sup, struct vms_err *err)
 	return 0;
 }
 
-/* Without a range the kernel's own, random mmap_base would decide: the image goes below the lowest there is. */
+static bool is_unsealed(const struct vms_sup *sup)
+{
+	return sup->options.has_range && !sup->machine.has_mseal;
+}
+
+/*
+ * Without a range the kernel's own, random mmap_base would decide: the image goes below the lowest there is. An unsealed fence is
+ * kept by a filter that cannot tell a file of huge pages from any other, and so refuses to map files where those would not fit:
+ * no image should be there.
+ */
 static struct vms_range image_base(const struct vms_sup *sup)
 {
+	const vms_addr_t last_huge = sup->range.end & ~(VMS_HUGE_SIZE - 1);
 	struct vms_range base = sup->range;
 
 	if (!sup->options.has_range)
 		base.end = sup->machine.lowest_mmap_base;
+	else if (is_unsealed(sup) && last_huge >= base.start + vms_range_size(&base) / 2)
+		base.end = last_huge;
 	return base;
 }
 
@@ -108,9 +120,6 @@ static int check_range(struct vms_sup *sup, struct vms_err *err)
 
 static int check_mode(struct vms_sup *sup, struct vms_err *err)
 {
-	if (sup->options.mode == VMS_MODE_FENCE && sup->options.has_range && !sup->machine.has_mseal)
-		return vms_err_set(err, -ENOSYS,
-				   "--mode fence needs mseal (Linux 6.10), which this kernel lacks: use --mode supervise");
 	if (sup->options.has_range && sup->machine.maps_page_zero)
 		return vms_err_set(err, -EINVAL,
 				   "page 0 would be mapped, outside every range, in each program (setarch -Z, MMAP_PAGE_ZERO): "
@@ -199,12 +208,6 @@ static bool take_widest(const struct vms_sup *sup, struct vms_reloc_conf *conf)
 	return true;
 }
 
-/* In fence mode nobody looks at what i386 calls do to the fence: it must be sealed. */
-static bool allows_i386(const struct vms_sup *sup)
-{
-	return sup->options.mode != VMS_MODE_FENCE || !sup->reloc_conf.fence || sup->reloc_conf.seal;
-}
-
 /*
  * i386 programs live in the part of the range that they can address. Its top is left to the top gap, so that the kernel's own
  * random mmap_base, which lies there, has no say.
@@ -224,7 +227,7 @@ static void configure_i386(struct vms_sup *sup)
 	if (conf->image_range.end > base)
 		conf->image_range.end = base;
 	conf->top_end = conf->range.end;
-	if (!take_widest(sup, conf) || !allows_i386(sup)) {
+	if (!take_widest(sup, conf)) {
 		*conf = (struct vms_reloc_conf){ 0 };
 		return;
 	}
@@ -284,7 +287,7 @@ static void configure(struct vms_sup *sup)
 
 static unsigned int trap_features(const struct vms_sup *sup)
 {
-	unsigned int when = allows_i386(sup) ? VMS_TRAP_I386 : 0;
+	unsigned int when = VMS_TRAP_I386;
 
 	if (sup->options.mode == VMS_MODE_FENCE)
 		return when | VMS_TRAP_FENCE;
@@ -293,8 +296,6 @@ static unsigned int trap_features(const struct vms_sup *sup)
 		when |= VMS_TRAP_GUARD;
 	if (sup->options.audit)
 		when |= VMS_TRAP_AUDIT;
-	if (sup->reloc_conf.fence && !sup->reloc_conf.seal)
-		when |= VMS_TRAP_UNSEALED;
 	return when;
 }
 
@@ -468,7 +469,7 @@ static int start_program(struct vms_sup *sup, const struct vms_rlimits *given, s
 	if (set_limit)
 		req.address_space = &limit;
 	req.max_stack = sup->options.limits.max[VMS_LIMIT_STACK];
-	r = vms_filter_build(trap_features(sup), &sup->cookie, &filter, err);
+	r = vms_filter_build(trap_features(sup), &sup->cookie, is_unsealed(sup) ? &sup->range : NULL, &filter, err);
 	if (r < 0)
 		return r;
 	/* Orphans of the tree become our children; before the first can exist. */

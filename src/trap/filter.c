@@ -22,6 +22,7 @@
 
 #include "vmsup/base/fd.h"
 #include "vmsup/core/call.h"
+#include "vmsup/trap/fence.h"
 
 #include "i386.h"
 
@@ -133,12 +134,9 @@ static int add_rules(scmp_filter_ctx ctx, unsigned int when, const struct vms_co
  * libseccomp exports to a descriptor only. A pipe: a file, even in memory, would be subject to RLIMIT_FSIZE. It holds more than
  * the longest program.
  */
-static int export_bpf(scmp_filter_ctx ctx, unsigned int when, struct vms_filter *ret_filter)
+static int export_bpf(scmp_filter_ctx ctx, struct sock_filter *code, size_t max, size_t *ret_len)
 {
-	const size_t max = BPF_MAXINSNS * sizeof(struct sock_filter);
-	size_t before = 0;
 	vms_autofd from = -1, to = -1;
-	struct sock_filter *code;
 	int fds[2], r;
 	ssize_t size;
 
@@ -150,24 +148,40 @@ static int export_bpf(scmp_filter_ctx ctx, unsigned int when, struct vms_filter 
 	if (r < 0)
 		return r;
 	vms_fd_close(&to);
-	code = malloc(max);
+	size = vms_fd_read_all(from, code, max * sizeof(*code));
+	if (size <= 0)
+		return -EIO;
+	*ret_len = (size_t)size / sizeof(*code);
+	return 0;
+}
+
+/* The check of an unsealed fence comes first. */
+static int write_code(scmp_filter_ctx ctx, unsigned int when, const struct vms_cookie *cookie,
+		      const struct vms_range *unsealed, struct vms_filter *ret_filter)
+{
+	struct sock_filter *code = calloc(BPF_MAXINSNS, sizeof(*code));
+	size_t before = 0, len = 0;
+	int r;
+
 	if (!code)
 		return -ENOMEM;
+	if (unsealed)
+		before = vms_fence_check(unsealed, cookie, when & VMS_TRAP_SUPERVISE, code);
 	/* In front: libseccomp's part answers every call of an architecture that is not its own. */
 	if (when & VMS_TRAP_I386)
-		before = vms_filter_i386(when, code);
-	size = vms_fd_read_all(from, code + before, max - before * sizeof(*code));
-	if (size <= 0) {
+		before += vms_filter_i386(when, code + before);
+	r = export_bpf(ctx, code + before, BPF_MAXINSNS - before, &len);
+	if (r < 0) {
 		free(code);
-		return -EIO;
+		return r;
 	}
-	ret_filter->prog.len = (unsigned short)(before + (size_t)size / sizeof(*code));
+	ret_filter->prog.len = (unsigned short)(before + len);
 	ret_filter->prog.filter = code;
 	return 0;
 }
 
-int vms_filter_build(unsigned int when, const struct vms_cookie *cookie, struct vms_filter *ret_filter,
-		     struct vms_err *err)
+int vms_filter_build(unsigned int when, const struct vms_cookie *cookie, const struct vms_range *unsealed,
+		     struct vms_filter *ret_filter, struct vms_err *err)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
 	int r;
@@ -176,7 +190,7 @@ int vms_filter_build(unsigned int when, const struct vms_cookie *cookie, struct 
 		return vms_err_set(err, -ENOMEM, "cannot build the seccomp filter: out of memory");
 	r = add_rules(ctx, when, cookie);
 	if (r == 0)
-		r = export_bpf(ctx, when, ret_filter);
+		r = write_code(ctx, when, cookie, unsealed, ret_filter);
 	seccomp_release(ctx);
 	if (r < 0)
 		return vms_err_set(err, r, "cannot build the seccomp filter (libseccomp error %d)", -r);

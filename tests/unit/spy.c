@@ -48,7 +48,7 @@ struct spy spy_start(unsigned int when, int (*body)(void *arg), void *arg)
 	int up[2], down[2], theirs = -1, ours, pidfd;
 
 	ck_assert_int_eq(vms_cookie_draw(&spy.cookie), 0);
-	ck_assert_msg(vms_filter_build(when, &spy.cookie, &filter, &err) == 0, "%s", err.text);
+	ck_assert_msg(vms_filter_build(when, &spy.cookie, NULL, &filter, &err) == 0, "%s", err.text);
 	ck_assert(pipe2(up, O_CLOEXEC) == 0 && pipe2(down, O_CLOEXEC) == 0);
 	spy.pid = fork();
 	ck_assert_int_ge(spy.pid, 0);

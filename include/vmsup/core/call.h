@@ -28,7 +28,6 @@ enum vms_call {
 	VMS_CALL_IO_DESTROY,
 	VMS_CALL_MSEAL,
 	VMS_CALL_MAP_SHADOW_STACK,
-	VMS_CALL_MADVISE,
 	VMS_CALL_EXECVE,
 	VMS_CALL_EXECVEAT,
 	VMS_CALL_SETRLIMIT,
@@ -51,8 +50,7 @@ enum vms_call {
 #define VMS_TRAP_SUPERVISE (1u << 1) /* supervise mode */
 #define VMS_TRAP_GUARD (1u << 2) /* the signal guard is on */
 #define VMS_TRAP_AUDIT (1u << 3) /* --audit */
-#define VMS_TRAP_UNSEALED (1u << 4) /* a fence that cannot be sealed (before Linux 6.10) */
-#define VMS_TRAP_I386 (1u << 5) /* i386 calls, too; without it they get ENOSYS */
+#define VMS_TRAP_I386 (1u << 4) /* i386 calls, too; without it they get ENOSYS */
 
 /** A condition on one argument, tested by the filter itself. */
 enum vms_test_op {
