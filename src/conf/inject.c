@@ -14,7 +14,7 @@
 /* Calls that can be made to fail: those of memory, and exec. */
 static bool can_fail(enum vms_call call)
 {
-	return call <= VMS_CALL_EXECVEAT && call != VMS_CALL_MADVISE;
+	return call <= VMS_CALL_EXECVEAT;
 }
 
 static int unknown_call(const char *name, struct vms_err *err)

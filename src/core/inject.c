@@ -14,7 +14,6 @@ static vms_addr_t length_of(const struct vms_req *req)
 		return req->mmap.length;
 	case VMS_CALL_MUNMAP:
 	case VMS_CALL_MSEAL:
-	case VMS_CALL_MADVISE:
 	case VMS_CALL_REMAP_FILE_PAGES:
 		return req->span.length;
 	case VMS_CALL_MPROTECT:
