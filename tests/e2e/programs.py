@@ -79,7 +79,7 @@ sh(
     "coreutils",
     r"""
 mkdir -p d/e; seq 500 > d/n; cp -a d c; mv c m; ln -s n m/l
-sha256sum d/n m/n | cut -c1-64 | uniq -c | awk '{print $1}'
+sha256sum d/n m/n | cut -c1-64 | uniq -c | tr -s ' ' | cut -d' ' -f2
 sort -R d/n | sort -n | cmp - d/n && echo same
 factor 1234567890 99999999977; wc -lc < d/n; tac d/n | head -1; nl d/n | tail -1
 dd if=/dev/zero of=z bs=64k count=32 status=none; stat -c '%s %F' z; md5sum < z
