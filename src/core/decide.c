@@ -562,6 +562,18 @@ static struct vms_plan decide_shmat(const struct decision *d)
 	return plan;
 }
 
+/* A mapping of huge pages is not cut within one: what is asked of a part may fail. */
+static bool has_hugetlb(const struct vms_tree *tree, const struct vms_range *span)
+{
+	const struct vms_vma *vma;
+
+	for (vma = vms_tree_find_from(tree, span->start); vma && vma->range.start < span->end; vma = vms_tree_next(vma)) {
+		if (vma->flags & VMS_VMA_HUGETLB)
+			return true;
+	}
+	return false;
+}
+
 static struct vms_plan decide_mseal(const struct decision *d)
 {
 	struct vms_plan plan = vms_plan_pass();
@@ -571,6 +583,8 @@ static struct vms_plan decide_mseal(const struct decision *d)
 		return plan;
 	if (outside(d->space, &span))
 		return vms_plan_refuse(ENOMEM);
+	if (has_hugetlb(&d->space->tree, &span))
+		return pass_unknown();
 	if (vms_tree_is_full(&d->space->tree, &span)) {
 		plan.effect = VMS_EFFECT_SEAL;
 		plan.range = span;

@@ -192,13 +192,15 @@ static void refuse_step(struct vms_sup *sup, const struct vms_trap *trap, const 
 /* Calls that touch no mapping: decided without a record, which an undumpable process may not let us make. */
 static void image_step(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req, long long began)
 {
-	struct vms_space space = { .range = sup->range, .user = sup->machine.user, .rules = sup->machine.rules,
-				   .confined = sup->tasks.confined };
 	const struct vms_facts facts = { 0 };
+	struct vms_space space;
 	struct vms_plan plan;
 
+	vms_space_init(&space, &sup->range, &sup->machine.user, &sup->machine.rules);
+	space.confined = sup->tasks.confined;
 	if (vms_decide(&space, req, &facts, NULL, 0, 0, &plan) < 0)
 		plan = vms_plan_refuse(ENOMEM);
+	vms_space_done(&space);
 	/* From now on what is injected may be answered by the program's own filter. */
 	if (req->call == VMS_CALL_SECCOMP ||
 	    (req->call == VMS_CALL_PRCTL && (uint32_t)req->args[0] == PR_SET_SECCOMP))

@@ -22,6 +22,7 @@ REGRESSIONS = [
     ("supervise high", "--seed=2 --ops=1000 --only=401,441,449-450"),
     ("supervise high", "--seed=3 --ops=1000 --only=690"),
     ("remote high", "--seed=207 --ops=1000 --only=270"),
+    ("fence high", "--seed=600 --ops=100 --only=4"),
 ]
 
 

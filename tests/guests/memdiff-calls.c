@@ -603,5 +603,6 @@ const struct operation operations[] = {
 	{ "fork", 6, false, op_fork },
 	{ "vm-share", 4, true, op_share },
 	{ "personality", 2, true, op_personality },
+	{ "image", 4, true, op_image },
 };
 const size_t nr_operations = NR(operations);

@@ -1,7 +1,6 @@
 /* The calls of memdiff that concern the whole process, and its children. */
 #include "memdiff.h"
 
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,10 +8,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <asm/prctl.h>
 
 #define RW (PROT_READ | PROT_WRITE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
@@ -91,12 +93,9 @@ static long set_limit(int what, rlim_t soft, struct rlimit *ret_old)
 /* What stands in /proc/self/status as @name, bytes. */
 static unsigned long status(struct worker *w, const char *name)
 {
-	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-	ssize_t n = read(fd, w->maps, sizeof(w->maps) - 1);
 	char *at;
 
-	close(fd);
-	w->maps[n < 0 ? 0 : n] = '\0';
+	read_maps(w, "/proc/self/status");
 	at = strstr(w->maps, name);
 	return at ? strtoul(at + strlen(name), NULL, 10) * 1024 : 0;
 }
@@ -106,14 +105,8 @@ static unsigned long address_space(struct worker *w)
 {
 	unsigned long sum = 0, start, end;
 	char *line = w->maps, perms[8];
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	size_t used = 0;
-	ssize_t n;
 
-	while ((n = read(fd, w->maps + used, sizeof(w->maps) - 1 - used)) > 0)
-		used += (size_t)n;
-	close(fd);
-	w->maps[used] = '\0';
+	read_maps(w, "/proc/self/maps");
 	for (; line; line = strchr(line, '\n')) {
 		line += *line == '\n';
 		if (sscanf(line, "%lx-%lx %7s", &start, &end, perms) == 3 &&
@@ -300,6 +293,105 @@ void op_share(struct worker *w)
 	}
 	sys(SYS_wait4, (unsigned long)pid, (unsigned long)&how, 0, 0, 0, 0);
 	say(w, "child %x\n", (unsigned int)how);
+}
+
+/* From /proc/self/stat; what PR_SET_MM_MAP wants back. */
+static bool read_image(struct worker *w, struct prctl_mm_map *map)
+{
+	unsigned long long f[52] = { 0 };
+	char *at;
+
+	read_maps(w, "/proc/self/stat");
+	at = strrchr(w->maps, ')');
+	/* Field 3 is the first behind the name, and no number. */
+	at = at ? at + 3 : NULL;
+	for (int i = 4; at && i <= 51; i++)
+		f[i] = strtoull(at, &at, 10);
+	*map = (struct prctl_mm_map){
+		.start_code = f[26], .end_code = f[27], .start_stack = f[28], .start_data = f[45], .end_data = f[46],
+		.start_brk = f[47], .brk = (unsigned long)sys(SYS_brk, 0, 0, 0, 0, 0, 0), .arg_start = f[48], .arg_end = f[49],
+		.env_start = f[50], .env_end = f[51], .exe_fd = 0U - 1,
+	};
+	return at;
+}
+
+static int move_heap(void *arg)
+{
+	struct worker *w = arg;
+	uintptr_t to = w->base + (below(w, ARENA_PAGES / 2) + ARENA_PAGES / 4) * PAGE;
+	struct prctl_mm_map map;
+	long r;
+
+	w->nested = true;
+	if (!read_image(w, &map))
+		die("/proc/self/stat");
+	map.start_brk = to;
+	map.brk = to + below(w, 3 * PAGE);
+	r = sys(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, (unsigned long)&map, sizeof(map), 0, 0);
+	say(w, "heap from %s to %s = %s\n", name_of(w, (long)map.start_brk), name_of(w, (long)map.brk), name_of(w, r));
+	r = sys(SYS_prctl, PR_SET_MM, PR_SET_MM_BRK, to + PAGE, 0, 0, 0);
+	say(w, "PR_SET_MM_BRK %s\n", name_of(w, r));
+	for (int i = 0; i < 6; i++) {
+		uintptr_t end = to + below(w, 40 * PAGE);
+
+		r = sys(SYS_brk, end, 0, 0, 0, 0, 0);
+		say(w, "%s = %s\n", name_of(w, (long)end), name_of(w, r));
+		if (chance(w, 30))
+			sys(SYS_munmap, to + below(w, 40) * PAGE, PAGE, 0, 0, 0, 0);
+	}
+	digest(w);
+	flush(w);
+	_exit(4);
+}
+
+/* The vdso itself is where it was put; another may be asked for when it is gone. */
+static int map_vdso(void *arg)
+{
+	struct worker *w = arg;
+	uintptr_t at = w->base + (512 + below(w, ARENA_PAGES / 2 - 32)) * PAGE, first = 0, last = 0, start, end;
+	long r;
+
+	w->nested = true;
+	sys(SYS_munmap, at - PAGE, 32 * PAGE, 0, 0, 0, 0);
+	say(w, "%s = %s", name_of(w, (long)at), name_of(w, sys(SYS_arch_prctl, ARCH_MAP_VDSO_64, at, 0, 0, 0, 0)));
+	read_maps(w, "/proc/self/maps");
+	for (char *line = w->maps; line; line = strchr(line, '\n')) {
+		char name[64] = "";
+
+		line += *line == '\n';
+		if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %63s", &start, &end, name) == 3 &&
+		    (strncmp(name, "[vvar", 5) == 0 || strcmp(name, "[vdso]") == 0)) {
+			first = first ? first : start;
+			last = end;
+		}
+	}
+	r = sys(SYS_munmap, first, last - first, 0, 0, 0, 0);
+	say(w, " unmapped %s", name_of(w, r));
+	r = sys(SYS_arch_prctl, ARCH_MAP_VDSO_64, at, 0, 0, 0, 0);
+	say(w, " again %s\n", name_of(w, r > 0 ? 1 : r));
+	digest(w);
+	flush(w);
+	_exit(3);
+}
+
+/* In a child, for it is not to be undone. */
+void op_image(struct worker *w)
+{
+	int (*const fn)(void *) = chance(w, 60) ? move_heap : map_vdso;
+	long pid;
+	int how = 0;
+
+	if (w->nested) {
+		say(w, "-\n");
+		return;
+	}
+	say(w, "\n");
+	flush(w);
+	pid = sys(SYS_fork, 0, 0, 0, 0, 0, 0);
+	if (pid == 0)
+		fn(w);
+	sys(SYS_wait4, (unsigned long)pid, (unsigned long)&how, 0, 0, 0, 0);
+	say(w, "child %ld %x\n", pid < 0 ? pid : 0, (unsigned int)how);
 }
 
 void op_personality(struct worker *w)

@@ -93,6 +93,8 @@ void operate(struct worker *w, unsigned long index);
 /* memdiff-look.c */
 /** Print what is mapped in the arena, and in the heap for worker 0. */
 void digest(struct worker *w);
+/** Read a file of /proc into w->maps. */
+void read_maps(struct worker *w, const char *path);
 /** "A+3", "H+1.5", "S2", a number... of an address or of a result; in a buffer that holds for eight calls. */
 const char *name_of(const struct worker *w, long value);
 bool in_window(const struct worker *w, uintptr_t addr);
@@ -126,5 +128,6 @@ void op_munlockall(struct worker *w);
 void op_fork(struct worker *w);
 void op_share(struct worker *w);
 void op_personality(struct worker *w);
+void op_image(struct worker *w);
 
 #endif
