@@ -136,9 +136,13 @@ def foreign(way):
     for line in got.out.splitlines():
         t.require("OUTSIDE" not in line, got)
         if "below:" in line or "above:" in line:
-            t.require(re.search(r": E\w+$", line), "%s\n%s" % (line, got))
+            # Cut to 32 bits, "above" a high range is below it, where there is nothing to unmap.
+            fine = r": E\w+$|munmap.*: ok$" if way.range == "high" else r": E\w+$|munmap below: ok$"
+            t.require(re.search(fine, line), "%s\n%s" % (line, got))
     if way.range == "low":
-        t.expect(got, None, r"^i386 old mmap: ok$")
+        # Its arguments are in memory, where the filter that keeps an unsealed fence does not see them.
+        seen = way.mode == "supervise" or t.has_mseal()
+        t.expect(got, None, r"^i386 old mmap: %s$" % ("ok" if seen else "ENOSYS"))
 
 
 s.main()

@@ -404,6 +404,11 @@ def check_inside(front, lo, hi, least=1, seconds=2.0):
     raise Failure("\n".join(lines))
 
 
+def has_mseal():
+    """True when the kernel can seal a fence (Linux 6.10)."""
+    return ctypes.CDLL(None).syscall(462, 0, 0, 0) == 0
+
+
 # ---- runs ---------------------------------------------------------------------------------------
 
 

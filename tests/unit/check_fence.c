@@ -82,6 +82,9 @@ static uint32_t interpret(const struct seccomp_data *data)
 		case BPF_LD | BPF_MEM:
 			a = mem[f->k];
 			break;
+		case BPF_LD | BPF_IMM:
+			a = f->k;
+			break;
 		case BPF_ST:
 			mem[f->k] = a;
 			break;
