@@ -142,7 +142,7 @@ static void finish(struct vms_sup *sup, struct vms_tracee *tracee)
 	if (thread && thread->is_in_flight) {
 		if (is_rejected(tracee, result) && retry(sup, tracee, thread))
 			return;
-		if (result == -EEXIST)
+		if (result == -EEXIST && tracee->plan.chosen)
 			result = -ENOMEM;
 		if (thread->is_in_flight)
 			vms_flight_settle(sup, thread);

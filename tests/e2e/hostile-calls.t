@@ -25,7 +25,7 @@ add_attacks()
 @s.case_for(h.BOTH)
 def races(way):
     """threads and processes that race on addresses, descriptors and tasks"""
-    for what, rounds in ("ranges", 300), ("files", 500), ("exits", 1000), ("forks", 100), ("spaces", 150):
+    for what, rounds in ("ranges", 300), ("files", 500), ("exits", 1000), ("forks", 100), ("spaces", 150), ("blocks", 200):
         h.unharmed(way, "race", what, rounds, audit=way.mode == "supervise")
 
 

@@ -1,6 +1,6 @@
 /*
  * Claim: threads that race on the same addresses, descriptors and tasks confuse neither tree nor kernel, and nothing hangs.
- * race LO HI ranges | files | exits | forks | spaces ROUNDS
+ * race LO HI ranges | files | exits | forks | spaces | blocks ROUNDS
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -13,6 +13,7 @@
 #define ARENA (64 * PAGE)
 
 static char *arena, *heap;
+static volatile uint32_t *block; /* arguments of an i386 mmap; MAP_FAILED: no memory that i386 could name */
 static int rounds, shared_fd, files[2];
 
 static unsigned int next(unsigned int *seed)
@@ -90,6 +91,39 @@ static void *race_files(void *arg)
 			}
 		}
 	}
+	return NULL;
+}
+
+static long int80(long nr, uint64_t first)
+{
+	long ret;
+
+	__asm__ volatile("int $0x80" : "=a"(ret) : "a"(nr), "b"(first) : "memory", "r8", "r9", "r10", "r11");
+	return (int)ret;
+}
+
+/* i386's first mmap has its arguments in memory: what is decided must be what is done, whoever changes them meanwhile. */
+static void *race_blocks(void *arg)
+{
+	static int ended;
+	unsigned int seed = (unsigned int)(uintptr_t)arg;
+
+	if (block == MAP_FAILED)
+		return NULL;
+	if ((uintptr_t)arg % 2) {
+		while (__atomic_load_n(&ended, __ATOMIC_RELAXED) < THREADS / 2) {
+			block[0] = (uint32_t)(next(&seed) % 7 < 3 ? hi : (uintptr_t)arena);
+			block[3] = ANON | (next(&seed) % 5 < 2 ? MAP_FIXED : MAP_FIXED_NOREPLACE);
+		}
+		return NULL;
+	}
+	for (int i = 0; i < rounds; i++) {
+		const long at = int80(90, (uintptr_t)block);
+
+		if (at >= 0 || at < -4095)
+			must_be_inside((void *)(uintptr_t)(uint32_t)at);
+	}
+	__atomic_add_fetch(&ended, 1, __ATOMIC_RELAXED);
 	return NULL;
 }
 
@@ -178,7 +212,7 @@ int main(int argc, char **argv)
 		void *(*fn)(void *);
 	} races[] = {
 		{ "ranges", race_ranges }, { "files", race_files },   { "exits", race_exits },
-		{ "forks", race_forks },   { "spaces", race_spaces },
+		{ "forks", race_forks },   { "spaces", race_spaces }, { "blocks", race_blocks },
 	};
 	void *(*fn)(void *) = NULL;
 	pthread_t threads[THREADS];
@@ -200,6 +234,9 @@ int main(int argc, char **argv)
 	if (arena == MAP_FAILED || files[0] < 0 || files[1] < 0 || ftruncate(files[1], ARENA) < 0)
 		broken("set up");
 	shared_fd = dup(files[0]);
+	block = mmap(NULL, PAGE, RW, ANON | MAP_32BIT, -1, 0);
+	if (block != MAP_FAILED)
+		memcpy((void *)(uintptr_t)block, (const uint32_t[]){ 0, PAGE, RW, ANON, UINT32_MAX, 0 }, 6 * sizeof(*block));
 	if (fn == race_forks)
 		rounds = rounds > 3000 ? 3000 : rounds;
 	for (uintptr_t i = 0; i < THREADS; i++) {
