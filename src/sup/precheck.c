@@ -208,14 +208,10 @@ static int check_i386(const struct vms_sup *sup, pid_t tid, struct vms_err *err)
 			return 0;
 		return vms_reloc_check_i386(&sup->i386_conf, persona, err) < 0 ? ENOEXEC : 0;
 	}
-	if (sup->options.mode == VMS_MODE_FENCE && !sup->reloc_conf.seal)
-		vms_err_set(err, 0, "it is a 32-bit (i386) program, which fence mode cannot hold without mseal (Linux 6.10): "
-				    "use --mode supervise");
-	else
-		vms_err_set(err, 0,
-			    "it is a 32-bit (i386) program, and the range 0x%llx-0x%llx has no room for it: choose a --range "
-			    "below 4 GiB",
-			    (unsigned long long)sup->range.start, (unsigned long long)sup->range.end);
+	vms_err_set(err, 0,
+		    "it is a 32-bit (i386) program, and the range 0x%llx-0x%llx has no room for it: choose a --range "
+		    "below 4 GiB",
+		    (unsigned long long)sup->range.start, (unsigned long long)sup->range.end);
 	return ENOEXEC;
 }
 

@@ -223,7 +223,7 @@ static void configure_i386(struct vms_sup *sup)
 	conf->end_3g = base - (conf->user.end - ((vms_addr_t)3 << 30));
 	if (conf->range.end > conf->user.end)
 		conf->range.end = conf->user.end;
-	conf->image_range = conf->range;
+	conf->image_range = image_base(sup);
 	if (conf->image_range.end > base)
 		conf->image_range.end = base;
 	conf->top_end = conf->range.end;
