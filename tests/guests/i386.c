@@ -191,7 +191,44 @@ static void signals(void)
 	printf("%-34s %d\n", "handlers ran", (int)seen);
 }
 
-/* Lets 32-bit code make a call of x86-64: a far call to a few instructions of 64-bit code. */
+/* A far pointer, as a far jump takes it from memory. */
+struct far {
+	uint32_t offset;
+	uint16_t segment;
+};
+
+struct call64 {
+	struct far there, back;
+	long nr, a, b, c, d, e;
+};
+
+/* Jumps to 64-bit code and comes back. Jumps, for qemu's emulation of a far call panics the kernel that it runs. */
+long enter64(struct call64 *call);
+__asm__("	.text\n"
+	"enter64:\n"
+	"	push %ebx\n"
+	"	push %esi\n"
+	"	push %edi\n"
+	"	push %ebp\n"
+	"	mov 20(%esp), %ebp\n"
+	"	call 0f\n"
+	"0:	pop %eax\n"
+	"	add $1f - 0b, %eax\n"
+	"	mov %eax, 8(%ebp)\n"
+	"	movw $0x23, 12(%ebp)\n"
+	"	mov 16(%ebp), %eax\n"
+	"	mov 20(%ebp), %edi\n"
+	"	mov 24(%ebp), %esi\n"
+	"	mov 28(%ebp), %edx\n"
+	"	mov 32(%ebp), %ecx\n"
+	"	mov 36(%ebp), %ebx\n"
+	"	ljmp *(%ebp)\n"
+	"1:	pop %ebp\n"
+	"	pop %edi\n"
+	"	pop %esi\n"
+	"	pop %ebx\n"
+	"	ret\n");
+
 static long call64(long nr, long a, long b, long c, long d, long e)
 {
 	static const unsigned char code[] = {
@@ -199,28 +236,19 @@ static long call64(long nr, long a, long b, long c, long d, long e)
 		0x41, 0x89, 0xd8, /* mov %ebx, %r8d */
 		0x45, 0x31, 0xc9, /* xor %r9d, %r9d */
 		0x0f, 0x05, /* syscall */
-		0xcb, /* lret */
+		0xff, 0x6d, 0x08, /* ljmp *8(%rbp) */
 	};
-	static struct {
-		uint32_t offset;
-		uint16_t segment;
-	} __attribute__((packed)) far;
-	long r = nr;
+	static char *page;
+	struct call64 call = { .nr = nr, .a = a, .b = b, .c = c, .d = d, .e = e };
 
-	if (!far.offset) {
-		char *page = mmap(NULL, PAGE, RW | PROT_EXEC, ANON, -1, 0);
-
+	if (!page) {
+		page = mmap(NULL, PAGE, RW | PROT_EXEC, ANON, -1, 0);
 		if (page == MAP_FAILED)
 			exit(97);
 		memcpy(page, code, sizeof(code));
-		far.offset = (uintptr_t)page;
-		far.segment = 0x33;
 	}
-	__asm__ volatile("lcall *%[far]"
-			 : "+a"(r), "+c"(d)
-			 : [far] "m"(far), "D"(a), "S"(b), "d"(c), "b"(e)
-			 : "memory", "cc");
-	return r;
+	call.there = (struct far){ (uintptr_t)page, 0x33 };
+	return enter64(&call);
 }
 
 static void as_64(void)
