@@ -173,6 +173,16 @@ static int add_all_moves(struct writer *w)
 	return 0;
 }
 
+/*
+ * The kernel dumps none of it anyway, for there is nothing in it; gcore would write zeros, for hours. Not worth to be killed for by a
+ * filter of the program's own.
+ */
+static void add_dontdump(struct writer *w, vms_addr_t start, vms_addr_t end)
+{
+	if (!w->reloc->conf->verify)
+		add(w, __NR_madvise, VMS_BLOB_MAY_FAIL, start, end - start, MADV_DONTDUMP, 0, 0, 0);
+}
+
 static void add_fence(struct writer *w, vms_addr_t start, vms_addr_t end, bool may_fail)
 {
 	const uint32_t flags = may_fail ? VMS_BLOB_MAY_FAIL : 0;
@@ -181,6 +191,7 @@ static void add_fence(struct writer *w, vms_addr_t start, vms_addr_t end, bool m
 		return;
 	add(w, __NR_mmap, flags, start, end - start, PROT_NONE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, (uint32_t)-1, 0);
+	add_dontdump(w, start, end);
 	if (w->reloc->conf->seal)
 		add(w, __NR_mseal, flags, start, end - start, 0, 0, 0, 0);
 }
@@ -191,9 +202,12 @@ static void add_top_gap(struct writer *w)
 	const struct vms_reloc_conf *conf = w->reloc->conf;
 	const vms_addr_t start = w->reloc->layout.top, end = conf->top_end ? conf->top_end : conf->range.end;
 
-	if (start < end)
-		add(w, __NR_mmap, VMS_BLOB_MAY_FAIL, start, end - start, PROT_NONE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, (uint32_t)-1, 0);
+	if (start >= end)
+		return;
+	add(w, __NR_mmap, VMS_BLOB_MAY_FAIL, start, end - start, PROT_NONE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, (uint32_t)-1, 0);
+	/* MAY_FAIL: whatever is there is then not of ours, and it is only advice. */
+	add_dontdump(w, start, end);
 }
 
 static void add_fences(struct writer *w)
