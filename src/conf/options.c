@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "vmsup/base/num.h"
@@ -34,6 +35,9 @@ enum {
 	OPT_GUARD_GAP,
 	OPT_RESERVE_LOW,
 	OPT_INJECT,
+	OPT_WX,
+	OPT_EXEC_FROM,
+	OPT_NO_ANON_EXEC,
 	OPT_HELP,
 	OPT_MAX, /* plus an enum vms_limit */
 	OPT_TREE_MAX = OPT_MAX + VMS_NR_LIMITS,
@@ -67,6 +71,9 @@ static const struct option table[] = {
 	{ "guard-gap", required_argument, NULL, OPT_GUARD_GAP },
 	{ "reserve-low", required_argument, NULL, OPT_RESERVE_LOW },
 	{ "inject", required_argument, NULL, OPT_INJECT },
+	{ "wx", required_argument, NULL, OPT_WX },
+	{ "exec-from", required_argument, NULL, OPT_EXEC_FROM },
+	{ "no-anon-exec", no_argument, NULL, OPT_NO_ANON_EXEC },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
 };
@@ -112,6 +119,10 @@ static const char *example_of(int value)
 		return "--va-bits=31, 32, 36, 39, 47 or 48";
 	case OPT_HOLE:
 		return "--hole=0x10000-0x110000";
+	case OPT_WX:
+		return "--wx=allow, --wx=log or --wx=deny";
+	case OPT_EXEC_FROM:
+		return "--exec-from=/usr";
 	case OPT_INJECT:
 		return "--inject=mmap:error=ENOMEM:when=7+3";
 	case OPT_AVOID:
@@ -207,6 +218,37 @@ static int set_file(const char *name, const char *text, bool *ret_on, const char
 	return 0;
 }
 
+static int set_wx(struct parse *p, const char *text, struct vms_err *err)
+{
+	enum vms_wx *wx = &p->options.exec_policy.wx;
+
+	if (strcmp(text, "allow") == 0)
+		*wx = VMS_WX_ALLOW;
+	else if (strcmp(text, "log") == 0)
+		*wx = VMS_WX_LOG;
+	else if (strcmp(text, "deny") == 0)
+		*wx = VMS_WX_DENY;
+	else
+		return vms_err_set(err, -EINVAL, "--wx: '%.100s' is none of allow, log and deny", text);
+	return 0;
+}
+
+static int add_exec_dir(struct parse *p, const char *text, struct vms_err *err)
+{
+	struct vms_run_options *o = &p->options;
+	char *dir;
+
+	if (text[0] != '/')
+		return vms_err_set(err, -EINVAL, "--exec-from: '%.100s' is no absolute name of a directory; give one, as /usr", text);
+	if (o->nr_exec_dirs == VMS_MAX_EXEC_DIRS)
+		return vms_err_set(err, -EINVAL, "--exec-from can be given %d times at the most", VMS_MAX_EXEC_DIRS);
+	if (asprintf(&dir, "%s%s", text, text[strlen(text) - 1] == '/' ? "" : "/") < 0)
+		return vms_err_set(err, -ENOMEM, "out of memory");
+	o->exec_dirs[o->nr_exec_dirs++] = dir;
+	o->exec_policy.exec_from = true;
+	return 0;
+}
+
 static int take(struct parse *p, int option, const char *text, struct vms_err *err)
 {
 	struct vms_run_options *o = &p->options;
@@ -249,6 +291,13 @@ static int take(struct parse *p, int option, const char *text, struct vms_err *e
 		return vms_policy_parse_size("guard-gap", text, &o->policy.guard_gap, err);
 	case OPT_RESERVE_LOW:
 		return vms_policy_parse_size("reserve-low", text, &o->reserve_low, err);
+	case OPT_WX:
+		return set_wx(p, text, err);
+	case OPT_EXEC_FROM:
+		return add_exec_dir(p, text, err);
+	case OPT_NO_ANON_EXEC:
+		o->exec_policy.no_anon_exec = true;
+		return 0;
 	case OPT_INJECT:
 		return vms_inject_parse(text, &o->injections, err);
 	case OPT_HELP:
@@ -323,6 +372,10 @@ static int check_together(struct parse *p, struct vms_err *err)
 		return vms_err_set(err, -EINVAL,
 				   "--inject of memory calls has no effect with --mode=fence, where they are the kernel's; "
 				   "leave out one of them");
+	if (o->mode == VMS_MODE_FENCE && !vms_exec_policy_is_plain(&o->exec_policy))
+		return vms_err_set(err, -EINVAL,
+				   "--wx, --exec-from and --no-anon-exec have no effect with --mode=fence, where memory calls are "
+				   "the kernel's; leave out one of them");
 	if (!*o->argv)
 		return vms_err_set(err, -EINVAL,
 				   "no program given; write: vmsup run [OPTIONS] [--] PROG [ARG...]");

@@ -620,6 +620,10 @@ static struct vms_plan decide_personality(const struct decision *d)
 	if (d->space->confined && (uint32_t)persona != 0xffffffffu &&
 	    (persona & (ADDR_COMPAT_LAYOUT | MMAP_PAGE_ZERO)))
 		return vms_plan_refuse(EPERM);
+	/* All that is readable would be executable. */
+	if (!vms_exec_policy_is_plain(&d->space->exec_policy) && (uint32_t)persona != 0xffffffffu &&
+	    (persona & READ_IMPLIES_EXEC))
+		return vms_plan_refuse(EPERM);
 	return vms_plan_pass();
 }
 
@@ -670,6 +674,8 @@ unsigned int vms_decide_needs(const struct vms_space *space, const struct vms_re
 		/* The open mode matters for a shared mapping, the file system for one that may hold a huge page. */
 		if (req->mmap.flags & MAP_ANONYMOUS)
 			return 0;
+		if (!vms_exec_policy_is_plain(&space->exec_policy))
+			return VMS_NEED_FILE | VMS_NEED_VET;
 		if ((req->mmap.flags & MAP_TYPE) != MAP_PRIVATE || req->mmap.length >= VMS_HUGE_SIZE)
 			return VMS_NEED_FILE;
 		/* A place of our choice must suit the file. */
@@ -698,6 +704,7 @@ int vms_decide(struct vms_space *space, const struct vms_req *req, const struct 
 	struct vms_plan plan = deciders[req->call](&d);
 	int r;
 
+	vms_wx_prepare(space, req, facts, &plan);
 	/* Settling must not fail once the child has changed: a move needs most, and so may every other in flight. */
 	if (plan.effect != VMS_EFFECT_NONE) {
 		r = vms_tree_reserve(&space->tree, 4 * (nr_busy + 1));

@@ -100,6 +100,8 @@ static void change_prot(struct vms_vma *vma, void *arg)
 	const struct vms_plan *plan = arg;
 
 	vma->prot = plan->vma.prot;
+	if (plan->marks_written && (vma->prot & VMS_PROT_WRITE))
+		vma->flags |= VMS_VMA_WRITTEN;
 	if (plan->sets_pkey)
 		vma->pkey = plan->vma.pkey;
 }
@@ -149,6 +151,7 @@ static int commit(struct vms_space *space, struct vms_plan *plan, const struct v
 	switch (plan->effect) {
 	case VMS_EFFECT_MAP:
 		learn(&plan->vma, seen);
+		vms_wx_mark(space, plan, &plan->vma);
 		return vms_tree_replace(&space->tree, &plan->vma);
 	case VMS_EFFECT_UNMAP:
 		return vms_tree_remove(&space->tree, &plan->range);

@@ -125,6 +125,7 @@ int vms_space_adopt(struct vms_space *space, const struct vms_range *range, cons
 				vms_vma_clip(&rest, &(struct vms_range){ cut, vma.range.end });
 			vms_vma_clip(&part, &(struct vms_range){ part.range.start, cut });
 			keep_attributes(space, &part, has_flags);
+			vms_wx_mark(space, NULL, &part);
 			r = vms_tree_replace(&space->tree, &part);
 			if (r < 0)
 				return r;

@@ -15,6 +15,7 @@
 #include <linux/magic.h>
 
 #include "vmsup/base/fd.h"
+#include "vmsup/host/maps.h"
 #include "vmsup/host/proc.h"
 
 #ifndef XFS_SUPER_MAGIC
@@ -95,4 +96,76 @@ void vms_file_facts(pid_t tid, int pidfd, int fd, struct vms_facts *facts)
 	facts->file.hugetlb = !st.stx_dev_major && st.stx_blksize >= VMS_HUGE_SIZE;
 	if (st.stx_dev_major && S_ISREG(st.stx_mode))
 		facts->file.thp = aligns_huge(pidfd, fd);
+}
+
+bool vms_file_name_is_under(const char *name, char *const *dirs, size_t nr)
+{
+	static const char gone[] = " (deleted)";
+	const size_t len = strlen(name);
+
+	if (len >= sizeof(gone) - 1 && strcmp(name + len - (sizeof(gone) - 1), gone) == 0)
+		return false;
+	for (size_t i = 0; i < nr; i++) {
+		if (strncmp(name, dirs[i], strlen(dirs[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool vms_file_is_under(int fd, char *const *dirs, size_t nr)
+{
+	char link[48], path[4096];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	/* As the kernel knows it, from our root: what is mounted in a namespace of the child's own cannot be reached from there. */
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0)
+		return false;
+	path[n] = '\0';
+	return vms_file_name_is_under(path, dirs, nr);
+}
+
+/* Device and inode as /proc/PID/maps shows them, which on some file systems is not what stat says: map it, and look. */
+static bool identify(int fd, uint64_t *ret_dev, uint64_t *ret_ino)
+{
+	const size_t size = (size_t)VMS_PAGE_SIZE;
+	struct vms_vma_list list = { 0 };
+	struct vms_maps maps = VMS_MAPS_INIT;
+	void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE, fd, 0);
+	struct vms_range range = { (uintptr_t)at, (uintptr_t)at + size };
+	bool ok = false;
+
+	if (at == MAP_FAILED)
+		return false;
+	if (vms_maps_open(getpid(), &maps) == 0) {
+		ok = vms_maps_read(&maps, &range, &list) == 0 && list.nr == 1;
+		if (ok) {
+			*ret_dev = list.items[0].dev;
+			*ret_ino = list.items[0].ino;
+		}
+		vms_maps_close(&maps);
+	}
+	vms_vma_list_done(&list);
+	munmap(at, size);
+	return ok;
+}
+
+void vms_file_vet(int pidfd, int fd, char *const *dirs, size_t nr, struct vms_facts *facts)
+{
+	vms_autofd copy = vms_proc_getfd(pidfd, fd);
+	struct stat st;
+	int mode;
+
+	facts->file.known = false;
+	if (copy < 0 || fstat(copy, &st) < 0)
+		return;
+	mode = fcntl(copy, F_GETFL);
+	/* What cannot be mapped by us cannot be mapped by the child either: the kernel says why. */
+	if (!identify(copy, &facts->file.dev, &facts->file.ino))
+		facts->file.dev = facts->file.ino = UINT64_MAX;
+	facts->file.known = true;
+	facts->file.is_memory = st.st_dev == memfd_device();
+	facts->file.is_writable = mode < 0 || (mode & O_ACCMODE) != O_RDONLY;
+	facts->file.trusted = vms_file_is_under(copy, dirs, nr);
 }

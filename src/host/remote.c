@@ -132,6 +132,12 @@ int vms_remote_again(struct vms_remote *remote, const uint64_t args[6])
 	return start_call(remote);
 }
 
+int vms_remote_call(struct vms_remote *remote, int nr, const uint64_t args[6])
+{
+	remote->nr = nr;
+	return vms_remote_again(remote, args);
+}
+
 int vms_remote_finish(struct vms_remote *remote, int64_t value)
 {
 	int r;

@@ -307,11 +307,18 @@ static void on_exec(struct vms_sup *sup, struct vms_tracee *tracee, pid_t pid)
 {
 	int r;
 
+	tracee->job = VMS_JOB_RELOC;
+	tracee->reloc = (struct vms_reloc){ .pid = pid, .image = { .maps = VMS_MAPS_INIT } };
+	r = vms_protect_image(sup, pid, &tracee->reloc.err);
+	if (r < 0) {
+		kill_image(sup, tracee, r);
+		return;
+	}
 	if (!sup->moves_images) {
+		tracee->job = VMS_JOB_EXEC_WAIT;
 		take_as_is(sup, tracee);
 		return;
 	}
-	tracee->job = VMS_JOB_RELOC;
 	r = vms_reloc_begin(&tracee->reloc, pid, &sup->reloc_conf, stack_limit_of(pid), sup->seed + sup->stats.execs);
 	if (r < 0)
 		kill_image(sup, tracee, r);

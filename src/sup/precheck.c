@@ -20,6 +20,7 @@
 #include <linux/openat2.h>
 
 #include "vmsup/base/fd.h"
+#include "vmsup/host/file.h"
 #include "vmsup/sup/sup.h"
 
 #define MAX_PATH 4096
@@ -215,6 +216,14 @@ static int check_i386(const struct vms_sup *sup, pid_t tid, struct vms_err *err)
 	return ENOEXEC;
 }
 
+static int check_place(const struct vms_sup *sup, int fd, struct vms_err *err)
+{
+	if (vms_file_is_under(fd, sup->options.exec_dirs, sup->options.nr_exec_dirs))
+		return 0;
+	vms_err_set(err, 0, "it does not lie under any --exec-from: add its directory, or run another program");
+	return EACCES;
+}
+
 int vms_precheck(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req, struct vms_err *err)
 {
 	struct known program;
@@ -237,6 +246,9 @@ int vms_precheck(struct vms_sup *sup, const struct vms_trap *trap, const struct 
 		r = check_fixed(&sup->reloc_conf, fd, &ehdr, err);
 	}
 	/* Whether an i386 program can run depends on who executes it, too. */
+	/* By another name the same file may lie elsewhere: such a verdict is not remembered. */
+	if (r == 0 && sup->options.exec_policy.exec_from)
+		return check_place(sup, fd, err);
 	if (r == 0 && ehdr.e64.e_machine != EM_386)
 		remember(sup, &program);
 	return r;

@@ -69,6 +69,7 @@ void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struc
 	tracee->plan = *plan;
 	tracee->growth = *growth;
 	tracee->tries = 0;
+	tracee->step_two = VMS_STEP_MAP;
 	tracee->began = began;
 	mark(sup, tracee, args);
 	r = vms_remote_begin(&tracee->remote, thread->tid, tracee->guarded, trap->ip, trap->arch, call_nr(trap, req), args);
@@ -78,12 +79,15 @@ void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struc
 			vms_tracee_drop(sup, tracee);
 		/* A munmap across the start of the range: as it stands, it would take the fence along. */
 		if (!plan->chosen) {
-			fallback = vms_plan_refuse(EINVAL);
+			fallback = vms_plan_refuse(plan->in_two_steps ? EACCES : EINVAL);
 			vms_step_answer(sup, trap, req, &fallback, began);
 			return;
 		}
 		fallback.verdict = VMS_CONTINUE;
 		fallback.certain = false;
+		/* Nothing would be vetted. */
+		if (plan->in_two_steps)
+			fallback = vms_plan_refuse(EACCES);
 		/* What is behind the pointer by then is anything. */
 		if (req->form == VMS_FORM_BLOCK)
 			fallback = vms_plan_refuse(EPERM);
@@ -134,6 +138,71 @@ static bool is_rejected(const struct vms_tracee *tracee, int64_t result)
 	return result == -EEXIST || (tracee->req.call == VMS_CALL_SHMAT && result == -EINVAL);
 }
 
+/* True when all that is mapped at @range is the file that was vetted. */
+static bool is_vetted(struct vms_sup *sup, struct vms_mm *mm, const struct vms_range *range, const struct vms_facts *facts)
+{
+	struct vms_vma_list *list = &sup->seen_range;
+	vms_addr_t at = range->start;
+
+	if (vms_maps_read(&mm->maps, range, list) < 0)
+		return false;
+	for (size_t i = 0; i < list->nr; i++) {
+		if (list->items[i].range.start > at || list->items[i].dev != facts->file.dev ||
+		    list->items[i].ino != facts->file.ino)
+			return false;
+		at = list->items[i].range.end;
+	}
+	return at >= range->end;
+}
+
+static bool second_call(struct vms_sup *sup, struct vms_tracee *tracee, enum vms_call call, vms_addr_t addr, vms_addr_t length,
+			uint64_t prot)
+{
+	uint64_t args[6] = { addr, length, prot };
+	const int nr = vms_call_nr(tracee->trap.arch, call);
+
+	if (tracee->trap.arch == VMS_ARCH_X86_64)
+		vms_cookie_mark(&sup->cookie, nr, args);
+	return vms_remote_call(&tracee->remote, nr, args) == 0;
+}
+
+/*
+ * A file that becomes executable: the mapping is there, and cannot be swapped as a descriptor can. True: another call has been begun.
+ * *@result becomes what the thread gets otherwise.
+ */
+static bool go_on(struct vms_sup *sup, struct vms_tracee *tracee, struct vms_thread *thread, int64_t *result)
+{
+	const vms_addr_t length = vms_page_up(tracee->req.mmap.length);
+	struct vms_range range = { (vms_addr_t)*result, (vms_addr_t)*result + length };
+
+	switch (tracee->step_two) {
+	case VMS_STEP_MAP:
+		if (*result < 0 || !length)
+			return false;
+		tracee->mapped_at = *result;
+		if (is_vetted(sup, thread->process->mm, &range, &tracee->facts)) {
+			tracee->step_two = VMS_STEP_PROTECT;
+			return second_call(sup, tracee, VMS_CALL_MPROTECT, range.start, length, tracee->req.args[2]);
+		}
+		vms_log_limited(&sup->rule_log, "process %d: the file of an executable mapping was swapped for another: refused",
+				thread->process->pid);
+		tracee->step_two = VMS_STEP_UNDO;
+		return second_call(sup, tracee, VMS_CALL_MUNMAP, range.start, length, 0);
+	case VMS_STEP_PROTECT:
+		if (*result == 0) {
+			*result = tracee->mapped_at;
+			return false;
+		}
+		/* A noexec mount: mmap itself would have said so. */
+		tracee->step_two = VMS_STEP_UNDO;
+		return second_call(sup, tracee, VMS_CALL_MUNMAP, (vms_addr_t)tracee->mapped_at, length, 0);
+	case VMS_STEP_UNDO:
+		*result = -EPERM;
+		return false;
+	}
+	return false;
+}
+
 static void finish(struct vms_sup *sup, struct vms_tracee *tracee)
 {
 	struct vms_thread *thread = vms_tasks_find(&sup->tasks, tracee->tid);
@@ -141,6 +210,8 @@ static void finish(struct vms_sup *sup, struct vms_tracee *tracee)
 
 	if (thread && thread->is_in_flight) {
 		if (is_rejected(tracee, result) && retry(sup, tracee, thread))
+			return;
+		if (tracee->plan.in_two_steps && go_on(sup, tracee, thread, &result))
 			return;
 		if (result == -EEXIST && tracee->plan.chosen)
 			result = -ENOMEM;

@@ -42,6 +42,20 @@ static json_t *by_limit(const struct vms_stats *stats)
 	return object;
 }
 
+static json_t *by_rule(const struct vms_stats *stats)
+{
+	json_t *object = json_object();
+
+	for (int i = VMS_WX_BOTH; i <= VMS_WX_ELSEWHERE; i++) {
+		const char *name = vms_wx_option((enum vms_wx_rule)i);
+		json_int_t before = json_integer_value(json_object_get(object, name));
+
+		if (stats->broken[i])
+			json_object_set_new(object, name, json_integer(before + (json_int_t)stats->broken[i]));
+	}
+	return object;
+}
+
 void vms_stats_write(struct vms_sup *sup)
 {
 	const struct vms_stats *s = &sup->stats;
@@ -74,6 +88,7 @@ void vms_stats_write(struct vms_sup *sup)
 	json_object_set_new(object, "notifications", json_integer((json_int_t)s->notifications));
 	json_object_set_new(object, "by_call", by_call(s));
 	json_object_set_new(object, "limited", by_limit(s));
+	json_object_set_new(object, "policy", by_rule(s));
 	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
 		json_object_set_new(object, counters[i].name, json_integer((json_int_t)counters[i].value));
 	json_dumpf(object, sup->stats_file, JSON_COMPACT | JSON_PRESERVE_ORDER);

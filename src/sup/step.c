@@ -21,18 +21,26 @@
 /* Plans of other threads that one decision looks at. */
 #define MAX_BUSY 512
 
-static void gather_facts(const struct vms_thread *thread, const struct vms_req *req, struct vms_facts *facts)
+/* A pidfd by which the thread's descriptors can be had: an ended leader has none. *@own is the caller's to close. */
+static int own_pidfd(const struct vms_thread *thread, int *own)
+{
+	if (thread->process->leader_ended && *own < 0)
+		*own = vms_proc_thread_pidfd(thread->tid);
+	return *own >= 0 ? *own : thread->process->pidfd;
+}
+
+static void gather_facts(const struct vms_sup *sup, const struct vms_thread *thread, const struct vms_req *req,
+			 struct vms_facts *facts)
 {
 	unsigned int needs = vms_decide_needs(&thread->process->mm->space, req);
 	struct shmid_ds ds;
+	vms_autofd own = -1;
 
 	*facts = (struct vms_facts){ 0 };
-	if (needs & VMS_NEED_FILE) {
-		/* An ended leader has no descriptors. */
-		vms_autofd own = thread->process->leader_ended ? vms_proc_thread_pidfd(thread->tid) : -1;
-
-		vms_file_facts(thread->tid, own >= 0 ? own : thread->process->pidfd, req->mmap.fd, facts);
-	}
+	if (needs & VMS_NEED_FILE)
+		vms_file_facts(thread->tid, own_pidfd(thread, &own), req->mmap.fd, facts);
+	if (needs & VMS_NEED_VET)
+		vms_file_vet(own_pidfd(thread, &own), req->mmap.fd, sup->options.exec_dirs, sup->options.nr_exec_dirs, facts);
 	if ((needs & VMS_NEED_SHM) && shmctl(req->shmat.id, IPC_STAT, &ds) == 0) {
 		facts->shm.known = true;
 		facts->shm.size = ds.shm_segsz;
@@ -136,6 +144,12 @@ static void settle_parent(struct vms_sup *sup, struct vms_process *child)
 		vms_flight_visible(sup, parent->mm);
 }
 
+static bool is_policed(const struct vms_sup *sup, const struct vms_process *process)
+{
+	return vms_limits_any(&process->limits) || vms_limits_any(&sup->tasks.tree_limits) ||
+	       !vms_exec_policy_is_plain(&sup->tasks.exec_policy);
+}
+
 static void memory_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
 			const struct vms_req *req, long long began)
 {
@@ -148,20 +162,21 @@ static void memory_step(struct vms_sup *sup, struct vms_thread *thread, const st
 	if (!thread->process->mm)
 		settle_parent(sup, thread->process);
 	if (vms_tasks_load_mm(&sup->tasks, thread->process) < 0) {
-		/* Not ours to look into, or out of memory: the fence keeps the range. */
-		plan = vms_plan_pass();
+		/* Not ours to look into, or out of memory: the fence keeps the range, but nothing else would keep a policy. */
+		if (!is_policed(sup, thread->process))
+			plan = vms_plan_pass();
 		vms_step_answer(sup, trap, req, &plan, began);
 		return;
 	}
 	nr_busy = vms_flight_probe(sup, thread, busy, MAX_BUSY);
 	if (sup->options.audit && nr_busy == 0)
 		vms_audit(sup, thread->process, "the calls before it");
-	gather_facts(thread, req, &facts);
+	gather_facts(sup, thread, req, &facts);
 	if (vms_decide(&thread->process->mm->space, req, &facts, busy, nr_busy, 0, &plan) == 0 && nr_busy &&
 	    must_wait(sup, &plan, busy, nr_busy) && vms_hold(sup, trap))
 		return;
 	growth = (struct vms_usage){ 0 };
-	if (!vms_inject(sup, thread, req, &plan))
+	if (!vms_inject(sup, thread, req, &plan) && vms_protect_allows(sup, thread, req, &facts, busy, nr_busy, &plan))
 		vms_budget_allows(sup, thread, req, &facts, &plan, &growth);
 	if (req->form == VMS_FORM_BLOCK)
 		insist(&plan, req);
@@ -198,6 +213,7 @@ static void image_step(struct vms_sup *sup, const struct vms_trap *trap, const s
 
 	vms_space_init(&space, &sup->range, &sup->machine.user, &sup->machine.rules);
 	space.confined = sup->tasks.confined;
+	space.exec_policy = sup->tasks.exec_policy;
 	if (vms_decide(&space, req, &facts, NULL, 0, 0, &plan) < 0)
 		plan = vms_plan_refuse(ENOMEM);
 	vms_space_done(&space);

@@ -270,6 +270,7 @@ static void configure(struct vms_sup *sup)
 	sup->tasks.remote_only = o->place == VMS_PLACE_REMOTE || (o->has_range && sup->machine.legacy_layout);
 	sup->tasks.rules = sup->machine.rules;
 	sup->tasks.limits = o->limits;
+	sup->tasks.exec_policy = o->exec_policy;
 	sup->tasks.tree_limits = o->tree_limits;
 	/* The kernel starts its search at the top of the range, unless its own mmap_base may lie inside. */
 	if (sup->moves_images && sup->reloc_conf.top_end == sup->range.end &&
@@ -577,7 +578,7 @@ int vms_sup_new(const struct vms_run_options *options, const struct vms_rlimits 
 	sup->options = *options;
 	sup->front_fd = front_fd;
 	sup->listener.fd = sup->report_fd = sup->signal_fd = sup->hold_timer = sup->look_timer = -1;
-	sup->exec_log.max = sup->guard_log.max = sup->audit_log.max = sup->task_log.max = sup->limit_log.max = LOG_LINES;
+	sup->exec_log.max = sup->guard_log.max = sup->audit_log.max = sup->task_log.max = sup->limit_log.max = sup->rule_log.max = LOG_LINES;
 	vms_tasks_init(&sup->tasks);
 	sup->tasks.on_process_new = watch_process;
 	sup->tasks.on_process_gone = unwatch_process;

@@ -55,6 +55,8 @@ void vms_trace_write(struct vms_sup *sup, const struct vms_trap *trap, const str
 		json_object_set_new(object, "result", json_null());
 	if (plan->injected)
 		json_object_set_new(object, "injected", json_true());
+	if (plan->rule)
+		json_object_set_new(object, "policy", json_string(vms_wx_option((enum vms_wx_rule)plan->rule)));
 	if (plan->limit)
 		json_object_set_new(object, "limit",
 				    json_sprintf("%smax-%s", plan->tree_limit ? "tree-" : "", vms_limit_name(plan->limit)));

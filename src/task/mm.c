@@ -21,6 +21,7 @@ struct vms_mm *vms_mm_new(struct vms_tasks *tasks, struct vms_maps *maps)
 	mm->space.remote_only = tasks->remote_only;
 	mm->space.ceiling = tasks->ceiling;
 	mm->space.policy = tasks->policy;
+	mm->space.exec_policy = tasks->exec_policy;
 	/* Each has a sequence of its own, the same in each run with the same seed. */
 	mm->space.random = tasks->random + mm->created * 0x9e3779b97f4a7c15u;
 	return mm;

@@ -11,6 +11,9 @@
 #include "vmsup/core/limit.h"
 #include "vmsup/core/policy.h"
 #include "vmsup/core/range.h"
+#include "vmsup/core/wx.h"
+
+#define VMS_MAX_EXEC_DIRS 64
 
 enum vms_mode {
 	VMS_MODE_SUPERVISE, /* memory calls are intercepted and decided */
@@ -48,6 +51,9 @@ struct vms_run_options {
 	bool has_layout_seed;
 	uint64_t layout_seed; /* with has_layout_seed */
 	struct vms_injections injections;
+	struct vms_exec_policy exec_policy; /* exec_from: nr_exec_dirs is not 0 */
+	char *exec_dirs[VMS_MAX_EXEC_DIRS]; /* absolute, with a slash at the end; never freed */
+	size_t nr_exec_dirs;
 	struct vms_limits limits; /* of each process */
 	struct vms_limits tree_limits; /* of all together: commit, va, maps */
 	int on_limit_signal; /* sent when a limit refuses a call; 0: none */

@@ -13,6 +13,7 @@
 /** What a decision must know that registers do not hold; gathered by the host when asked for. */
 #define VMS_NEED_FILE (1u << 0) /* facts.file: of mmap's fd */
 #define VMS_NEED_SHM (1u << 1) /* facts.shm: of shmat's segment */
+#define VMS_NEED_VET (1u << 2) /* facts.file: what a protection policy asks of mmap's fd, too */
 
 struct vms_facts {
 	struct {
@@ -20,6 +21,10 @@ struct vms_facts {
 		uint8_t may; /* what the open mode and the seals leave of VMS_PROT_* for a shared mapping */
 		bool thp; /* large mappings are aligned to huge pages by the file system */
 		bool hugetlb; /* made of huge pages only */
+		bool is_memory; /* a memfd or its like: no file with a name */
+		bool is_writable; /* the description is open for writing */
+		bool trusted; /* under --exec-from */
+		uint64_t dev, ino; /* as the kernel's maps show them */
 	} file;
 	struct {
 		bool known;

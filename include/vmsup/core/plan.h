@@ -33,6 +33,11 @@ struct vms_plan {
 	uint64_t value; /* VMS_REPLY */
 	uint64_t args[6]; /* VMS_REMOTE: arguments of the call to run instead (same number) */
 	uint8_t limit; /* enum vms_limit: the one for which it is refused; 0: none */
+	uint8_t rule; /* enum vms_wx_rule: the one for which it is refused, or logged; 0: none */
+	bool in_two_steps; /* VMS_REMOTE: mapped without PROT_EXEC, vetted, then made executable */
+	bool marks_written; /* a protection policy wants to know what was writable */
+	bool vetted; /* what appears is executable later on only if it is vet_dev and vet_ino */
+	uint64_t vet_dev, vet_ino;
 	bool injected; /* fails because --inject wants it to */
 	bool tree_limit; /* that one is the tree's, not the process's */
 

@@ -9,6 +9,7 @@
 #include "vmsup/core/call.h"
 #include "vmsup/core/policy.h"
 #include "vmsup/core/tree.h"
+#include "vmsup/core/wx.h"
 
 /** What the running kernel does when it chooses an address; learned at start-up, see host/rules. */
 struct vms_place_rules {
@@ -35,6 +36,7 @@ struct vms_space {
 	struct vms_place_rules rules;
 	const struct vms_policy *policy; /* borrowed; NULL: the kernel's habit */
 	uint64_t random; /* state of the policy's random choices */
+	struct vms_exec_policy exec_policy; /* what may be executable */
 	struct vms_tree tree;
 	struct vms_brk brk;
 	size_t max_vmas; /* the most VMAs seen */

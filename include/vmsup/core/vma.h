@@ -30,6 +30,8 @@ enum vms_vma_kind {
 #define VMS_VMA_DONTFORK (1u << 6)
 #define VMS_VMA_WIPEONFORK (1u << 7)
 
+#define VMS_VMA_WRITTEN (1u << 8) /* was writable; marked under a protection policy only */
+
 /** Flags that the kernel tells in smaps, and nowhere else. */
 #define VMS_VMA_TOLD                                                                               \
 	(VMS_VMA_NORESERVE | VMS_VMA_GROWSDOWN | VMS_VMA_SEALED | VMS_VMA_HUGETLB |                \

@@ -15,4 +15,13 @@
  */
 void vms_file_facts(pid_t tid, int pidfd, int fd, struct vms_facts *facts);
 
+/**
+ * Fill what a protection policy asks of descriptor @fd: its very description is copied and looked at. @dirs: @nr absolute names
+ * with a slash at the end. facts->file.known is false when there is no such descriptor.
+ */
+void vms_file_vet(int pidfd, int fd, char *const *dirs, size_t nr, struct vms_facts *facts);
+/** True when the file behind descriptor @fd of ours, or of this name, lies under one of @dirs. */
+bool vms_file_is_under(int fd, char *const *dirs, size_t nr);
+bool vms_file_name_is_under(const char *name, char *const *dirs, size_t nr);
+
 #endif

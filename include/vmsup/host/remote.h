@@ -55,6 +55,8 @@ bool vms_remote_expects(const struct vms_remote *remote, enum vms_arch arch, int
 VMS_MUST_CHECK int vms_remote_stop(struct vms_remote *remote, int status);
 /** When DONE: run the same call again with other arguments. */
 VMS_MUST_CHECK int vms_remote_again(struct vms_remote *remote, const uint64_t args[6]);
+/** When DONE: run another call, number @nr of the same architecture; @args as for vms_remote_begin. */
+VMS_MUST_CHECK int vms_remote_call(struct vms_remote *remote, int nr, const uint64_t args[6]);
 /** When DONE: give the thread its registers, mask and @value as the result of its call, and let it go. */
 VMS_MUST_CHECK int vms_remote_finish(struct vms_remote *remote, int64_t value);
 /** Let the thread go after vms_remote_stop failed: it gets -ENOMEM from its call. */

@@ -29,6 +29,7 @@ struct vms_stats {
 	unsigned long long mispredicted, retried, audits, divergences;
 	unsigned long long execs, signal_repairs;
 	unsigned long long injected; /* by --inject */
+	unsigned long long broken[VMS_WX_ELSEWHERE + 1]; /* rules of the protection policy */
 	unsigned long long limited[VMS_NR_LIMITS], tree_limited[VMS_NR_LIMITS]; /* refused for a limit */
 };
 
@@ -38,6 +39,13 @@ enum vms_job {
 	VMS_JOB_REMOTE, /* a remote call */
 	VMS_JOB_EXEC_WAIT, /* execve has been let go */
 	VMS_JOB_RELOC, /* its image is being moved */
+};
+
+/** How far a call has come that is carried out in two steps. */
+enum vms_step_two {
+	VMS_STEP_MAP, /* without PROT_EXEC */
+	VMS_STEP_PROTECT, /* made executable */
+	VMS_STEP_UNDO, /* unmapped again: it was not what had been vetted, or may not be executed */
 };
 
 struct vms_tracee {
@@ -53,6 +61,8 @@ struct vms_tracee {
 	struct vms_plan plan;
 	struct vms_usage growth; /* of the plan */
 	unsigned int tries;
+	enum vms_step_two step_two; /* of a plan in two steps */
+	int64_t mapped_at; /* the result of the first */
 	long long began; /* ns */
 	bool is_pinned; /* sup->pin is for this one */
 	bool has_limit; /* VMS_JOB_EXEC_WAIT: there is an RLIMIT_AS, which old_arch matters to */
@@ -105,7 +115,7 @@ struct vms_sup {
 	long long retried_since; /* ns; since when the call being stepped is held, 0: it is not */
 
 	struct vms_stats stats;
-	struct vms_log_budget exec_log, guard_log, audit_log, task_log, limit_log;
+	struct vms_log_budget exec_log, guard_log, audit_log, task_log, limit_log, rule_log;
 	FILE *trace; /* owned unless it is stderr */
 	FILE *stats_file; /* owned unless it is stderr */
 };
@@ -210,6 +220,13 @@ VMS_MUST_CHECK int vms_budget_set(struct vms_sup *sup, struct vms_process *proce
 /* inject.c */
 /** True when --inject wants @req to fail: then *@ret_plan says how. Signals are sent, counters advanced. */
 bool vms_inject(struct vms_sup *sup, struct vms_thread *thread, const struct vms_req *req, struct vms_plan *ret_plan);
+
+/* protect.c: --wx, --exec-from, --no-anon-exec */
+/** True: @plan may be carried out. False: it refuses now. */
+bool vms_protect_allows(struct vms_sup *sup, struct vms_thread *thread, const struct vms_req *req, const struct vms_facts *facts,
+			const struct vms_plan *const *busy, size_t nr_busy, struct vms_plan *plan);
+/** A fresh image, at the exec stop. 0, or a negative errno with a sentence: it must not run. */
+VMS_MUST_CHECK int vms_protect_image(struct vms_sup *sup, pid_t pid, struct vms_err *err);
 
 /* limit.c: RLIMIT_AS */
 /** At the exec stop of @pid: its limit as it was under a program of @old becomes the same under one of @new. */

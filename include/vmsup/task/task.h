@@ -44,6 +44,7 @@ struct vms_process {
 	bool guard_refused; /* somebody else traces it */
 	struct vms_inject_counts injected;
 	struct vms_limits limits; /* inherited over fork and exec */
+	uint32_t rules_told; /* bits of enum vms_wx_rule: breaking it has been logged */
 	uint32_t limits_told; /* bits of enum vms_limit: passing it has been logged */
 	pid_t exec_tid; /* the thread whose execve is under way; 0: none */
 	void *watch; /* of the pidfd; the supervisor's */
@@ -83,6 +84,7 @@ struct vms_tasks {
 	struct vms_place_rules rules;
 	const struct vms_policy *policy; /* borrowed; NULL: the kernel's habit */
 	uint64_t random; /* seed of the policy's random choices */
+	struct vms_exec_policy exec_policy;
 	struct vms_limits limits; /* of a process whose parent has no record */
 	struct vms_limits tree_limits; /* of all together */
 	bool has_own_limits; /* some process has other limits than these */
