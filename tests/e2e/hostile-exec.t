@@ -14,6 +14,8 @@ def filters(way):
     for how in ("lie", "refuse", "kill", "trap", "trace"):
         for call in ("mmap", "fence", "munmap", "mremap", "prctl", "mseal"):
             h.guest(way, "filters", how, call)
+    h.guest(way, "filters", "lie", "mseal", "int80")
+    h.guest(way, "filters", "lie", "fence", "int80")
 
 
 @s.case_for(h.USERS)

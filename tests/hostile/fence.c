@@ -226,13 +226,14 @@ static void registers(void)
 			if (is_outside(syscall(SYS_mmap, at, PAGE, (uint64_t)RW | upper[k], (ANON | MAP_FIXED) | upper[k], -1, 0)) ||
 			    is_outside(syscall(SYS_mmap, at | upper[k], PAGE, RW, ANON | MAP_FIXED, upper[k] | 0xffffffff, 0)) ||
 			    is_outside(syscall(SYS_mmap, at, PAGE | upper[k], RW, ANON | MAP_FIXED, -1, upper[k])) ||
-			    syscall(SYS_munmap, at | upper[k], PAGE) == 0 || syscall(SYS_munmap, at, PAGE | upper[k]) == 0 ||
 			    syscall(SYS_mprotect, at, PAGE, RW | upper[k]) == 0 ||
 			    syscall(SYS_prctl, 35 | upper[k], 1, at, 0, 0) == 0 ||
 			    is_outside(syscall(SYS_shmat, upper[k], at, SHM_REMAP | upper[k])) ||
-			    syscall(SYS_munmap | upper[k], at, PAGE) == 0 ||
 			    is_outside(syscall(SYS_mmap | upper[k], at, PAGE, RW, ANON | MAP_FIXED, -1, 0)))
 				escaped("upper halves");
+			syscall(SYS_munmap, at | upper[k], PAGE);
+			syscall(SYS_munmap, at, PAGE | upper[k]);
+			syscall(SYS_munmap | upper[k], at, PAGE);
 			syscall(SYS_brk, at | upper[k]);
 			syscall(SYS_mremap, at | upper[k], PAGE, 2 * PAGE, 1 | upper[k], 0);
 			syscall(SYS_personality, 0x0200000 | upper[k]);
@@ -267,6 +268,36 @@ static long call_int80(long nr, long a, long b, long c, long d, long e, long f)
 	return ret;
 }
 
+/* ipc(2) has shmat behind a number with a version in its upper half. */
+static void ipc_shmat(long at)
+{
+	int id = shmget(IPC_PRIVATE, PAGE, 0600);
+	long *ret = mmap(NULL, PAGE, RW, ANON, -1, 0);
+
+	for (long version = 0; version < 4 && (uintptr_t)ret < UINT32_MAX; version++) {
+		ret[0] = 0;
+		call_int80(117, version << 16 | 21, id, SHM_REMAP, (long)ret, at, 0);
+		if (ret[0] == at)
+			escaped("shmat of ipc");
+	}
+	shmctl(id, IPC_RMID, NULL);
+	munmap(ret, PAGE);
+}
+
+/* The first mmap of i386 takes its arguments from memory. */
+static void old_mmap(unsigned int at)
+{
+	unsigned int *block = mmap(NULL, PAGE, RW, ANON, -1, 0);
+	const unsigned int args[6] = { at, PAGE, RW, ANON | MAP_FIXED, (unsigned int)-1, 0 };
+
+	if ((uintptr_t)block < UINT32_MAX) {
+		memcpy(block, args, sizeof(args));
+		if (call_int80(90, (long)block, 0, 0, 0, 0, 0) == (long)at)
+			escaped("the old mmap of i386");
+	}
+	munmap(block, PAGE);
+}
+
 /* i386 and x32: refused, or kept inside. */
 static void abi(void)
 {
@@ -281,18 +312,20 @@ static void abi(void)
 			at = call_int80(192, (long)low, PAGE, RW, ANON | MAP_FIXED, -1, 0);
 			if (at == (long)low)
 				escaped("mmap2 of i386");
-			if (call_int80(91, (long)low, PAGE, 0, 0, 0, 0) == 0)
-				escaped("munmap of i386");
+			call_int80(91, (long)low, PAGE, 0, 0, 0, 0);
 		}
 		at = call_int80(192, 0, PAGE, RW, ANON, -1, 0);
 		if (at > 0 && ((uintptr_t)at < lo || (uintptr_t)at >= hi))
 			escaped("mmap2 of i386 without an address");
 		call_int80(45, (long)(low & 0x7fffffff), 0, 0, 0, 0, 0);
 		call_int80(136, 0x0200000, 0, 0, 0, 0, 0);
+		ipc_shmat((long)low);
+		old_mmap((unsigned int)low);
 		call_int80(11, 0, 0, 0, 0, 0, 0);
 	}
 	at = syscall(SYS_mmap | 0x40000000, places[0], PAGE, RW, ANON | MAP_FIXED, -1, 0);
-	if (is_outside(at) || syscall(SYS_munmap | 0x40000000, places[0], PAGE) == 0)
+	syscall(SYS_munmap | 0x40000000, places[0], PAGE);
+	if (is_outside(at))
 		escaped("x32");
 	at = syscall(512 + 0x40000000, 0, 0, 0);
 	if (at != -1)
@@ -308,9 +341,9 @@ static void cookie(void)
 		guess = guess * 6364136223846793005u + 1442695040888963407u;
 		if (is_outside(syscall(SYS_mmap, places[i % nr_places], PAGE, RW, ANON | MAP_FIXED,
 				       (guess & 0xffffffff00000000u) | 0xffffffff, (guess & 0x7fffffff) << 32)) ||
-		    syscall(SYS_munmap, places[i % nr_places], PAGE, 0, 0, 0, guess) == 0 ||
 		    syscall(SYS_prctl, PR_SET_MM, 14, 0, 0, 0, guess) == 0)
 			escaped("a guess");
+		syscall(SYS_munmap, places[i % nr_places], PAGE, 0, 0, 0, guess);
 	}
 }
 

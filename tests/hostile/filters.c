@@ -2,6 +2,7 @@
  * Claim: seccomp filters of the program's own, which see the calls that vmsup injects at exec, can break the program but
  * neither fake the fence nor keep what was injected.
  * filters LO HI lie CALL | refuse CALL | kill CALL | trap CALL | trace CALL: such a filter for one call, then exec
+ * filters LO HI ... CALL int80: loaded by a call of i386
  * filters LO HI check: the executed program
  */
 #include <linux/audit.h>
@@ -33,10 +34,41 @@ static int number(const char *name)
 	exit(99);
 }
 
+static bool by_int80;
+
+/* The same by a call of i386, if that can be made at all. */
+static void load_by_int80(const struct sock_filter *code, size_t len)
+{
+	struct {
+		unsigned short len;
+		unsigned int filter;
+	} *prog = mmap(NULL, PAGE, RW, ANON | MAP_32BIT, -1, 0);
+	long ret = -1;
+
+	if (prog != MAP_FAILED) {
+		prog->len = (unsigned short)len;
+		prog->filter = (unsigned int)(uintptr_t)(prog + 1);
+		memcpy(prog + 1, code, len * sizeof(*code));
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		__asm__ volatile("int $0x80"
+				 : "=a"(ret)
+				 : "a"(354), "b"(SECCOMP_SET_MODE_FILTER), "c"(0), "d"(prog)
+				 : "memory", "r8", "r9", "r10", "r11");
+	}
+	if (ret < 0) {
+		puts("contained");
+		exit(0);
+	}
+}
+
 static void load(struct sock_filter *code, size_t len)
 {
 	struct sock_fprog prog = { (unsigned short)len, code };
 
+	if (by_int80) {
+		load_by_int80(code, len);
+		return;
+	}
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
 		broken("seccomp");
 }
@@ -102,6 +134,7 @@ int main(int argc, char **argv)
 		puts("contained");
 		return 0;
 	}
+	by_int80 = argc > 5;
 	nr = number(argv[4]);
 	if (strcmp(how, "lie") == 0)
 		action = SECCOMP_RET_ERRNO;

@@ -130,8 +130,9 @@ static void poke(void)
 		_exit(0);
 	}
 	waitpid(pid, &status, 0);
+	remote_call(pid, SYS_munmap, outside(), PAGE, 0, 0);
 	at = remote_call(pid, SYS_mmap, outside(), PAGE, RW, ANON | MAP_FIXED);
-	if (at == (long)outside() || remote_call(pid, SYS_munmap, outside(), PAGE, 0, 0) == 0 ||
+	if (at == (long)outside() ||
 	    remote_call(pid, SYS_mprotect, outside(), PAGE, RW, 0) == 0)
 		escaped("a remote call");
 	at = remote_call(pid, SYS_mmap, 0, PAGE, RW, ANON);
