@@ -4,6 +4,7 @@
  * storm LO HI execs N: threads that all call execve, while others map, fork and exit
  * storm LO HI deaths N: processes killed at any moment of their maps, forks and execs
  * storm LO HI bomb N: a fork bomb of N processes at the most
+ * storm LO HI chain N: each process the parent of the next
  * storm LO HI stops N: processes stopped and continued at any moment of their execs
  * storm LO HI end: what is executed
  */
@@ -178,6 +179,23 @@ static void bomb(void)
 		escaped("a bomb");
 }
 
+/* Each the parent of the next. */
+static void chain(void)
+{
+	for (int i = 0; i < count; i++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			broken("fork");
+		if (pid) {
+			wait_for(pid);
+			_exit(0);
+		}
+	}
+	be_looked_at();
+	_exit(0);
+}
+
 int main(int argc, char **argv)
 {
 	const char *how = argc > 3 ? argv[3] : "";
@@ -200,6 +218,8 @@ int main(int argc, char **argv)
 		deaths(0);
 	else if (strcmp(how, "stops") == 0)
 		deaths(SIGSTOP);
+	else if (strcmp(how, "chain") == 0)
+		chain();
 	else if (strcmp(how, "bomb") == 0)
 		bomb();
 	else
