@@ -114,6 +114,8 @@ static int answer_line(struct vms_sup *sup, pid_t peer, const char *text, size_t
 	autojson result = NULL;
 	int r = vms_ask_parse(text, len, &ask, &err);
 
+	if (r == 0 && ask.pid)
+		ask.pid = vms_proc_number(getpid(), peer, ask.pid);
 	if (r == 0)
 		r = answer_ask(sup, &ask, peer, &result, &err);
 	if (r == 0) {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -68,14 +69,16 @@ static void parse_ids(const char *text, unsigned int ids[3])
 }
 
 /* One number for each pid namespace, the innermost last. */
-static pid_t parse_last(const char *text)
+static unsigned int parse_last(const char *text, pid_t *ret_last)
 {
 	char *at = (char *)(uintptr_t)text;
-	long last = 0;
+	unsigned int nr = 0;
 
-	while (at && *at == '\t')
-		last = strtol(at, &at, 10);
-	return (pid_t)last;
+	while (at && *at == '\t') {
+		*ret_last = (pid_t)strtol(at, &at, 10);
+		nr++;
+	}
+	return nr;
 }
 
 int vms_proc_status(pid_t tid, struct vms_proc_status *ret)
@@ -101,8 +104,8 @@ int vms_proc_status(pid_t tid, struct vms_proc_status *ret)
 		.state = state ? *state : '?',
 		.threads = threads ? (unsigned int)strtoul(threads, NULL, 10) : 0,
 		.cap_eff = caps ? strtoull(caps, NULL, 16) : 0,
-		.inner_tgid = parse_last(field(buf, "\nNStgid:")),
 	};
+	ret->is_nested = parse_last(field(buf, "\nNStgid:"), &ret->inner_tgid) > 1;
 	parse_ids(field(buf, "\nUid:"), ret->uid);
 	parse_ids(field(buf, "\nGid:"), ret->gid);
 	if (strncmp(buf, "Name:\t", 6) == 0)
@@ -348,4 +351,51 @@ int vms_proc_each_descendant(pid_t root, int (*fn)(pid_t pid, void *arg), void *
 	}
 	free(family.members);
 	return r;
+}
+
+/* include/uapi/linux/nsfs.h, 6.11; newer than the headers of Debian 12. */
+#define GET_TGID_FROM_PIDNS _IOR(0xb7, 0x7, int)
+
+static pid_t ask_namespace(pid_t viewer, pid_t inner)
+{
+	char path[48];
+	vms_autofd fd = -1;
+	int pid;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", viewer);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	pid = fd < 0 ? -1 : ioctl(fd, GET_TGID_FROM_PIDNS, inner);
+	return pid < 0 ? 0 : pid;
+}
+
+struct numbered {
+	pid_t viewer, inner, pid;
+};
+
+static int match_number(pid_t pid, void *arg)
+{
+	struct numbered *n = arg;
+	struct vms_proc_status status;
+
+	if (vms_proc_status(pid, &status) < 0 || status.inner_tgid != n->inner ||
+	    !vms_proc_same_ns(pid, n->viewer, "pid"))
+		return 0;
+	n->pid = pid;
+	return 1;
+}
+
+pid_t vms_proc_number(pid_t root, pid_t viewer, pid_t number)
+{
+	struct numbered n = { viewer, number, 0 };
+	struct vms_proc_status status;
+
+	/* Not by its namespace: that of a process with another user's rights is not shown to us. */
+	if (vms_proc_status(viewer, &status) < 0 || !status.is_nested)
+		return number;
+	n.pid = ask_namespace(viewer, number);
+	if (n.pid)
+		return vms_proc_is_descendant(n.pid, root) ? n.pid : 0;
+	/* Before 6.11; it misses those in namespaces within the viewer's. */
+	vms_ignore(vms_proc_each_descendant(root, match_number, &n));
+	return n.pid;
 }

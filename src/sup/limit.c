@@ -84,27 +84,19 @@ static bool may_touch(pid_t caller, pid_t target)
 /* The process that the caller calls @pid. NULL: none of ours, the kernel knows better. */
 static struct vms_process *find_target(struct vms_sup *sup, const struct vms_thread *caller, pid_t pid)
 {
-	struct vms_process *process, *next;
-	struct vms_proc_status status;
+	struct vms_process *process;
+	struct vms_thread *thread;
 
 	if (!pid)
 		return caller->process;
-	if (vms_proc_same_ns(caller->tid, getpid(), "pid")) {
-		struct vms_thread *thread = vms_tasks_find(&sup->tasks, pid);
-
-		if (thread)
-			return thread->process;
-		if (vms_tasks_find_process(&sup->tasks, pid) || !vms_proc_is_descendant(pid, getpid()) ||
-		    vms_tasks_get_process(&sup->tasks, pid, &process) < 0)
-			return vms_tasks_find_process(&sup->tasks, pid);
-		return process;
-	}
-	HASH_ITER(hh, sup->tasks.processes, process, next) {
-		if (vms_proc_status(process->pid, &status) == 0 && status.inner_tgid == pid &&
-		    vms_proc_same_ns(process->pid, caller->tid, "pid"))
-			return process;
-	}
-	return NULL;
+	pid = vms_proc_number(getpid(), caller->tid, pid);
+	thread = vms_tasks_find(&sup->tasks, pid);
+	if (thread)
+		return thread->process;
+	if (vms_tasks_find_process(&sup->tasks, pid) || !vms_proc_is_descendant(pid, getpid()) ||
+	    vms_tasks_get_process(&sup->tasks, pid, &process) < 0)
+		return vms_tasks_find_process(&sup->tasks, pid);
+	return process;
 }
 
 /* The order of kernel/sys.c do_prlimit (6.18). Returns 0 or a positive errno for the child. */

@@ -23,6 +23,7 @@ struct vms_proc_status {
 	unsigned int threads;
 	unsigned int uid[3], gid[3]; /* real, effective, saved */
 	pid_t inner_tgid; /* in its own pid namespace */
+	bool is_nested; /* that is one below ours */
 	uint64_t cap_eff; /* in its own user namespace */
 	char comm[32];
 };
@@ -53,6 +54,12 @@ VMS_MUST_CHECK int vms_proc_personality(pid_t pid, uint64_t *ret_persona);
 VMS_MUST_CHECK int vms_proc_each_descendant(pid_t root, int (*fn)(pid_t pid, void *arg), void *arg);
 /** True when @root is an ancestor of @pid. */
 bool vms_proc_is_descendant(pid_t pid, pid_t root);
+
+/**
+ * The process that @viewer calls @number. When @viewer is in a pid namespace below ours: a descendant of @root, or 0 when there is
+ * none of that number; else the number itself.
+ */
+pid_t vms_proc_number(pid_t root, pid_t viewer, pid_t number);
 
 /** A pidfd of the process @pid (O_CLOEXEC), or -errno. */
 VMS_MUST_CHECK int vms_proc_pidfd(pid_t pid);
