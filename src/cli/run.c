@@ -45,6 +45,7 @@ static const char run_help[] =
 	"                      microseconds, to FILE (default: stderr)\n"
 	"  --no-signal-guard   do not trace processes whose signal handlers interrupt system calls;\n"
 	"                      a memory call of theirs may then fail with EINTR\n"
+	"  --signal-guard      with --mode fence: trace them, so that no exec fails with EINTR\n"
 	"  --va-bits N         --range from 64K up to 2^N: 31, 32, 36, 39, 47 or 48\n"
 	"  --layout HOW        where mappings go: top-down (as the kernel, the default), bottom-up,\n"
 	"                      random[:SEED] (top-down with random distances) or scatter[:SEED]\n"

@@ -26,6 +26,7 @@ enum {
 	OPT_STATS,
 	OPT_TRACE,
 	OPT_NO_SIGNAL_GUARD,
+	OPT_SIGNAL_GUARD,
 	OPT_ON_LIMIT,
 	OPT_LAYOUT,
 	OPT_VA_BITS,
@@ -54,6 +55,7 @@ static const struct option table[] = {
 	{ "stats", optional_argument, NULL, OPT_STATS },
 	{ "trace", optional_argument, NULL, OPT_TRACE },
 	{ "no-signal-guard", no_argument, NULL, OPT_NO_SIGNAL_GUARD },
+	{ "signal-guard", no_argument, NULL, OPT_SIGNAL_GUARD },
 	{ "max-commit", required_argument, NULL, OPT_MAX + VMS_LIMIT_COMMIT },
 	{ "max-va", required_argument, NULL, OPT_MAX + VMS_LIMIT_VA },
 	{ "max-heap", required_argument, NULL, OPT_MAX + VMS_LIMIT_HEAP },
@@ -84,6 +86,7 @@ struct parse {
 	bool help;
 	bool no_aslr;
 	bool seeded;
+	int guard; /* the option that came last; 0: none */
 };
 
 static const char *name_of(int value)
@@ -273,7 +276,8 @@ static int take(struct parse *p, int option, const char *text, struct vms_err *e
 		o->audit = true;
 		return 0;
 	case OPT_NO_SIGNAL_GUARD:
-		o->signal_guard = false;
+	case OPT_SIGNAL_GUARD:
+		p->guard = option;
 		return 0;
 	case OPT_ON_LIMIT:
 		return vms_on_limit_parse(text, &o->on_limit_signal, err);
@@ -344,7 +348,7 @@ static bool limits_memory(const struct vms_limits *limits)
 
 /*
  * With fence only the exec family is decided. --audit, --stats and --trace then tell of the execs,
- * and --no-signal-guard asks for what is so anyway; but --place=remote would be a promise not kept.
+ * and the signal guard, which costs a posix_spawn more than the rest of that mode, is off unless it is asked for; but --place=remote would be a promise not kept.
  */
 static int check_together(struct parse *p, struct vms_err *err)
 {
@@ -379,6 +383,7 @@ static int check_together(struct parse *p, struct vms_err *err)
 	if (!*o->argv)
 		return vms_err_set(err, -EINVAL,
 				   "no program given; write: vmsup run [OPTIONS] [--] PROG [ARG...]");
+	o->signal_guard = p->guard ? p->guard == OPT_SIGNAL_GUARD : o->mode != VMS_MODE_FENCE;
 	o->aslr = p->no_aslr ? VMS_ASLR_OFF : p->seeded ? VMS_ASLR_SEED : VMS_ASLR_RANDOM;
 	return 0;
 }
@@ -386,9 +391,7 @@ static int check_together(struct parse *p, struct vms_err *err)
 int vms_options_parse(int argc, char **argv, struct vms_run_options *ret_options,
 		      enum vms_options_verdict *ret_verdict, struct vms_err *err)
 {
-	struct parse p = { .options = { .signal_guard = true,
-					.limits = vms_limits_none,
-					.tree_limits = vms_limits_none } };
+	struct parse p = { .options = { .limits = vms_limits_none, .tree_limits = vms_limits_none } };
 	int ret;
 
 	/* 0, not 1: glibc then forgets all about an earlier command line. */

@@ -132,7 +132,8 @@ void vms_exec_step(struct vms_sup *sup, struct vms_thread *thread, const struct 
 		refuse(sup, trap, req, r, began);
 		return;
 	}
-	if (!sup->moves_images && sup->options.mode == VMS_MODE_FENCE) {
+	/* With the guard each exec is watched: nobody may be seized beside one, and a guard ends with it. */
+	if (!sup->moves_images && sup->options.mode == VMS_MODE_FENCE && !sup->options.signal_guard) {
 		vms_step_answer(sup, trap, req, &plan, began);
 		return;
 	}
@@ -283,7 +284,7 @@ static void take_as_is(struct vms_sup *sup, struct vms_tracee *tracee)
 	vms_addr_t start[VMS_NR_PARTS], top;
 	struct vms_proc_mm numbers;
 
-	if (vms_tracee_get_regs(tracee->tid, &regs) == 0 &&
+	if (sup->options.mode == VMS_MODE_SUPERVISE && vms_tracee_get_regs(tracee->tid, &regs) == 0 &&
 	    vms_image_read(tracee->tid, &regs, &sup->machine.user, &image, NULL) == 0) {
 		for (int i = 0; i < VMS_NR_PARTS; i++)
 			start[i] = image.parts[i].span.start;

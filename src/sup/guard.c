@@ -5,11 +5,15 @@
  * that never return it. Only a tracer can repair that: at the signal-delivery stop it sees the trapped call and
  * ERESTARTSYS, and writes ERESTARTNOINTR, with which the kernel restarts the call whatever SA_RESTART says.
  * So a process that installs such a handler is seized, with all its threads and its fork children, until it execs.
+ *
+ * So is one that makes itself undumpable, for another reason: nobody without privilege can seize it afterwards, and at its
+ * next exec it must be.
  */
 #include <errno.h>
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "vmsup/host/tracee.h"
 #include "vmsup/sup/sup.h"
@@ -124,32 +128,54 @@ static bool needs_guard(const struct vms_sup *sup, const struct vms_thread *thre
 	       !(action.flags & SA_RESTART);
 }
 
+/* Seize the process of @thread. False: the call is not to be answered, it is held, or its thread has been killed. */
+static bool guard(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap)
+{
+	struct vms_process *process = thread->process;
+
+	if (vms_exec_defers(sup, thread, trap))
+		return false;
+	if (guard_process(sup, process) == 0) {
+		process->guarded = true;
+		return true;
+	}
+	/* Killed meanwhile, it cannot be seized either. */
+	if (!vms_listener_is_valid(&sup->listener, trap->id)) {
+		sup->stats.stale++;
+		return false;
+	}
+	process->guard_refused = true;
+	return true;
+}
+
 void vms_guard_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
 		    const struct vms_req *req, long long began)
 {
 	struct vms_process *process = thread->process;
 	struct vms_plan plan = vms_plan_pass();
-	int r;
 
 	if (!process->guarded && !process->guard_refused && needs_guard(sup, thread, req)) {
-		if (vms_exec_defers(sup, thread, trap))
+		if (!guard(sup, thread, trap))
 			return;
-		r = guard_process(sup, process);
-		if (r < 0) {
-			/* Killed meanwhile, it cannot be seized either. */
-			if (!vms_listener_is_valid(&sup->listener, trap->id)) {
-				sup->stats.stale++;
-				return;
-			}
-			process->guard_refused = true;
+		if (process->guard_refused)
 			vms_log_limited(&sup->guard_log,
 					"process %d is traced by somebody else: it runs without the signal guard, and its "
 					"memory calls may see EINTR",
 					process->pid);
-		} else {
-			process->guarded = true;
-		}
 	}
+	vms_step_answer(sup, trap, req, &plan, began);
+}
+
+void vms_guard_undumpable(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
+			  const struct vms_req *req, long long began)
+{
+	struct vms_process *process = thread->process;
+	struct vms_plan plan = vms_plan_pass();
+
+	/* A privileged supervisor may seize it at any time. */
+	if (sup->moves_images && geteuid() != 0 && !process->guarded && !process->guard_refused &&
+	    !guard(sup, thread, trap))
+		return;
 	vms_step_answer(sup, trap, req, &plan, began);
 }
 

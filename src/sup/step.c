@@ -296,6 +296,11 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 		exit_step(sup, thread, trap, &req, began);
 		break;
 	case VMS_CALL_PRCTL:
+		if ((uint32_t)req.args[0] == PR_SET_DUMPABLE)
+			vms_guard_undumpable(sup, thread, trap, &req, began);
+		else
+			image_step(sup, trap, &req, began);
+		break;
 	case VMS_CALL_ARCH_PRCTL:
 	case VMS_CALL_PERSONALITY:
 	case VMS_CALL_SECCOMP:

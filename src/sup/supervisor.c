@@ -290,11 +290,11 @@ static unsigned int trap_features(const struct vms_sup *sup)
 {
 	unsigned int when = VMS_TRAP_I386;
 
+	if (sup->options.signal_guard)
+		when |= VMS_TRAP_GUARD;
 	if (sup->options.mode == VMS_MODE_FENCE)
 		return when | VMS_TRAP_FENCE;
 	when |= VMS_TRAP_SUPERVISE;
-	if (sup->options.signal_guard)
-		when |= VMS_TRAP_GUARD;
 	if (sup->options.audit)
 		when |= VMS_TRAP_AUDIT;
 	return when;

@@ -96,6 +96,7 @@ static const struct one_call calls[] = {
 	{ SYS_prctl, { PR_SET_MM, 0, 0, 0, 0 }, true, true, false },
 	{ SYS_prctl, { PR_GET_NAME, 0, 0, 0, 0 }, false, false, false },
 	{ SYS_prctl, { PR_SET_SECCOMP, 0, 0, 0, 0 }, true, true, false },
+	{ SYS_prctl, { PR_SET_DUMPABLE, 0, 0, 0, 0 }, true, true, false },
 	{ SYS_seccomp, { 1, 0, 0 }, true, true, false },
 	{ SYS_seccomp, { UINT64_C(0x100000001), 0, 0 }, true, true, false },
 	{ SYS_seccomp, { 2, 0, 0 }, false, false, false },

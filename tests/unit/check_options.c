@@ -148,6 +148,16 @@ START_TEST(fence_takes_reports_and_seeds)
 }
 END_TEST
 
+START_TEST(the_guard_is_off_in_fence_mode_unless_asked_for)
+{
+	ck_assert(!good("--mode=fence prog")->signal_guard);
+	ck_assert(good("--mode=fence --signal-guard prog")->signal_guard);
+	ck_assert(good("--signal-guard --mode=fence prog")->signal_guard);
+	ck_assert(good("--signal-guard prog")->signal_guard);
+	ck_assert(!good("--signal-guard --no-signal-guard prog")->signal_guard);
+}
+END_TEST
+
 START_TEST(help_needs_no_program)
 {
 	const char *const lines[] = { "--help", "-h", "--audit --help", "--help prog" };
@@ -173,7 +183,7 @@ static const struct {
 	{ "--rang=64K-1M prog", "did you mean --range?" },
 	{ "--stat prog", "did you mean --stats?" },
 	{ "--no-aslt prog", "did you mean --no-aslr?" },
-	{ "--signal-guard prog", "unknown option '--signal-guard'" },
+	{ "--signal-guards prog", "unknown option '--signal-guards'" },
 	{ "--xyzzy prog", "help run" },
 	{ "-x prog", "unknown option '-x'" },
 	{ "-mode fence prog", "did you mean --mode?" },
@@ -285,6 +295,7 @@ int main(void)
 	tcase_add_test(tc, options_of_the_program_stay_its_own);
 	tcase_add_test(tc, two_dashes_end_the_options);
 	tcase_add_test(tc, fence_takes_reports_and_seeds);
+	tcase_add_test(tc, the_guard_is_off_in_fence_mode_unless_asked_for);
 	tcase_add_test(tc, help_needs_no_program);
 	tcase_add_loop_test(tc, bad_lines_get_a_sentence, 0, sizeof(bad) / sizeof(bad[0]));
 	tcase_add_test(tc, a_long_bad_word_is_cut);

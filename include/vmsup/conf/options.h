@@ -44,7 +44,7 @@ struct vms_run_options {
 	const char *stats_file; /* NULL: stderr */
 	bool trace;
 	const char *trace_file; /* NULL: stderr */
-	bool signal_guard; /* default true */
+	bool signal_guard; /* by default on in supervise mode, off in fence mode */
 	unsigned int va_bits; /* a short name for a range; 0: not given */
 	struct vms_policy policy; /* where mappings go; policy.low is empty, see reserve_low */
 	vms_addr_t reserve_low; /* bytes right below 2 GiB for MAP_32BIT only; 0: none */

@@ -202,6 +202,9 @@ VMS_MUST_CHECK int vms_sup_write(const struct vms_sup *sup, pid_t tid, vms_addr_
 /* guard.c */
 void vms_guard_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
 		    const struct vms_req *req, long long began);
+/** PR_SET_DUMPABLE: the last time that the process can be seized. */
+void vms_guard_undumpable(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
+			  const struct vms_req *req, long long began);
 void vms_guard_event(struct vms_sup *sup, struct vms_tracee *tracee, int status);
 /** A task that the kernel has seized for us, as the child of a guarded one. */
 void vms_guard_adopt(struct vms_sup *sup, pid_t tid, int status);
