@@ -34,9 +34,10 @@ for kind in KINDS:
     # Not audited: the storm needs many calls in little time.
     for w in t.ways(users=(t.ME,), ranges=("low",)):
         s.add("%s under a storm of signals [%s]" % (kind, w.name), storm, w, kind)
-    if kind not in EXECS:
-        for w in t.ways(modes=("fence",), users=(t.ME,), ranges=("low",)):
-            s.add("%s under a storm of signals [%s]" % (kind, w.name), storm, w, kind)
+    for w in t.ways(modes=("fence",), users=(t.ME,), ranges=("low",)):
+        extra = ("--signal-guard",) if kind in EXECS else ()
+        s.add("%s under a storm of signals [%s]" % (" ".join((kind,) + extra), w.name),
+              lambda w, k, e: storm(w, k, extra=e), w, kind, extra)
 for w in t.ways(places=("remote",), users=("ordinary",), ranges=("high",)):
     for kind in ("mmap", "mremap", "threads", "exec"):
         s.add("%s under a storm of signals [%s]" % (kind, w.name), storm, w, kind)
@@ -47,6 +48,15 @@ for kind, words in (
 ):
     for w in t.ways(places=("auto", "remote"), users=(t.ME,), ranges=("low",)):
         s.add("%s, %s [%s]" % (kind, words, w.name), lambda w, k, x: storm(w, k, *x.split()), w, kind, words)
+
+
+@s.case_for([t.Way("fence", "auto", t.ME, "low")])
+def unconfined(way):
+    """the guard in fence mode without a range, where no image is moved"""
+    for kind in ("exec", "spawn"):
+        argv = [t.place.vmsup(), "run", "--mode", "fence", "--signal-guard", "--", t.place.guest("sigstorm"), "20", kind,
+                "stop", "tgkill"]
+        t.expect(t.run_native(way.user, argv), 0, r"\Awrong 0\n\Z")
 
 
 @s.case_for(t.ways(places=("auto", "remote"), users=(t.ME,), ranges=("low",)))
