@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 
 #include <linux/audit.h>
+#include <linux/prctl.h>
 #include <linux/seccomp.h>
 
 #include "vmsup/core/call.h"
@@ -366,6 +367,19 @@ static void check_process_madvise(struct writer *w)
 	end_refuse(w, no, EINVAL);
 }
 
+/* brk(2) would unmap what lies between the break that the kernel was told and the one it is told next. */
+static void check_prctl(struct writer *w)
+{
+	label pass = new_label(w), no = new_label(w);
+
+	load_low(w, 0);
+	jump(w, BPF_JEQ, PR_SET_MM, NEXT, pass);
+	pass_cookie(w, pass);
+	jump(w, BPF_JGE, 0, no, no);
+	end_pass(w, pass);
+	end_refuse(w, no, EPERM);
+}
+
 /* How much is replaced is the size of the segment, which the supervisor asks for. */
 static void check_shmat(struct writer *w)
 {
@@ -417,6 +431,7 @@ static const struct check checks[] = {
 	{ SYS_madvise, check_madvise },
 	{ SYS_mremap, check_mremap },
 	{ SYS_shmat, check_shmat },
+	{ SYS_prctl, check_prctl },
 	{ SYS_pkey_mprotect, check_mprotect },
 	{ SYS_process_madvise, check_process_madvise },
 	{ SYS_io_uring_setup, check_io_uring },
@@ -427,7 +442,7 @@ static const struct check checks[] = {
 /* arch/x86/entry/syscalls/syscall_32.tbl */
 static const struct check i386_checks[] = {
 	{ 90, check_old_mmap },	  { 91, check_munmap },	   { 117, check_ipc },	    { 125, check_mprotect },
-	{ 163, check_mremap },	  { 192, check_mmap },	   { 219, check_madvise },  { 380, check_mprotect },
+	{ 163, check_mremap },	  { 172, check_prctl },	   { 192, check_mmap },	   { 219, check_madvise },  { 380, check_mprotect },
 	{ 397, check_shmat },	  { 425, check_io_uring }, { 426, check_io_uring }, { 427, check_io_uring },
 	{ 440, check_process_madvise },
 };

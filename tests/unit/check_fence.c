@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -222,6 +223,8 @@ static int model_64(const struct setting *s, uint32_t nr, const uint64_t a[6])
 		return (uint32_t)a[3] == MADV_DONTFORK ? EINVAL : PASS;
 	case SYS_shmat:
 		return !s->supervised && (a[2] & SHM_REMAP) ? EPERM : PASS;
+	case SYS_prctl:
+		return (uint32_t)a[0] == PR_SET_MM && (s->i386 || a[5] != s->cookie.r9) ? EPERM : PASS;
 	case SYS_io_uring_setup:
 	case SYS_io_uring_enter:
 	case SYS_io_uring_register:
@@ -233,7 +236,8 @@ static int model_64(const struct setting *s, uint32_t nr, const uint64_t a[6])
 
 /* i386 number, x86-64 number. */
 static const uint32_t i386_nrs[][2] = {
-	{ 91, SYS_munmap },   { 125, SYS_mprotect }, { 163, SYS_mremap },	    { 192, SYS_mmap },
+	{ 91, SYS_munmap },   { 125, SYS_mprotect }, { 163, SYS_mremap },	    { 172, SYS_prctl },
+	{ 192, SYS_mmap },
 	{ 219, SYS_madvise }, { 380, SYS_pkey_mprotect }, { 397, SYS_shmat },   { 425, SYS_io_uring_setup },
 	{ 426, SYS_io_uring_enter }, { 427, SYS_io_uring_register }, { 440, NR_PROCESS_MADVISE },
 };
@@ -310,6 +314,7 @@ static void some_call(const struct setting *s, uint32_t *ret_nr, uint64_t a[6])
 	static const uint32_t nrs[] = { SYS_mmap, SYS_mmap, SYS_mmap, SYS_munmap, SYS_mremap, SYS_mremap, SYS_mremap,
 					SYS_mprotect, SYS_pkey_mprotect, SYS_madvise, NR_PROCESS_MADVISE, SYS_shmat,
 					SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register, SYS_read, NR_MSEAL,
+					SYS_prctl,
 					SYS_brk, SYS_shmdt, 0x40000000 | SYS_munmap };
 	uint32_t nr = nrs[chance(sizeof(nrs) / sizeof(nrs[0]))];
 
@@ -332,6 +337,8 @@ static void some_call(const struct setting *s, uint32_t *ret_nr, uint64_t a[6])
 		}
 		a[4] = edge(s) & (chance(8) ? ~(PAGE - 1) : ~0ull);
 		a[2] = some_length(s, a[4]);
+	} else if (nr == SYS_prctl) {
+		a[0] = chance(2) ? PR_SET_MM | chance(2) << 32 : chance(60);
 	} else if (nr == SYS_madvise) {
 		a[2] = chance(3) ? MADV_DONTFORK | (chance(2) << 32) : chance(30);
 	}
@@ -402,7 +409,7 @@ END_TEST
 
 START_TEST(injected_calls_pass_with_their_cookie)
 {
-	static const int nrs[] = { SYS_mmap, SYS_munmap, SYS_mremap };
+	static const int nrs[] = { SYS_mmap, SYS_munmap, SYS_mremap, SYS_prctl };
 	struct setting s = { .range = ranges[0] };
 	uint64_t out[6] = { 0x7fff0000, PAGE, PAGE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, (uint32_t)-1, 0 };
 
@@ -412,6 +419,8 @@ START_TEST(injected_calls_pass_with_their_cookie)
 		uint64_t args[6];
 
 		memcpy(args, out, sizeof(args));
+		if (nrs[i] == SYS_prctl)
+			args[0] = PR_SET_MM;
 		ck_assert_int_ne(answer(AUDIT_ARCH_X86_64, (uint32_t)nrs[i], args), PASS);
 		vms_cookie_mark(&s.cookie, nrs[i], args);
 		ck_assert_int_eq(answer(AUDIT_ARCH_X86_64, (uint32_t)nrs[i], args), PASS);
@@ -559,6 +568,7 @@ START_TEST(no_call_opens_the_fence)
 		{ SYS_shmat, { (uint64_t)shm_id, high_fence + 5, SHM_RND }, EINVAL },
 		{ SYS_shmdt, { high_fence }, EINVAL },
 		{ SYS_remap_file_pages, { high_fence, PAGE, 0, 0, 0 }, EINVAL },
+		{ SYS_prctl, { PR_SET_MM, PR_SET_MM_BRK, high_fence + PAGE, 0, 0 }, EPERM },
 		{ SYS_io_uring_setup, { 1, 0 }, EPERM },
 		{ SYS_io_uring_enter, { NO_FD, 0, 0, 0, 0, 0 }, EPERM },
 		{ SYS_io_uring_register, { NO_FD, 0, 0, 0 }, EPERM },

@@ -27,7 +27,7 @@
  *	mremap: EFAULT for its source, EPERM below and EINVAL above for its target; madvise(MADV_DONTFORK) EPERM.
  * What Linux refuses for its own reasons before it changes anything (no page address, no length) is let through.
  *
- * Refused altogether, because the addresses are not in registers: io_uring (EPERM: it can do madvise), process_madvise with
+ * Refused altogether, because the addresses are not in registers: prctl(PR_SET_MM) (EPERM: brk would believe it), io_uring (EPERM: it can do madvise), process_madvise with
  * MADV_DONTFORK (EINVAL, as before Linux 6.13), and unless @supervised shmat with SHM_REMAP (EPERM).
  */
 size_t vms_fence_check(const struct vms_range *range, const struct vms_cookie *cookie, bool supervised,
