@@ -579,7 +579,9 @@ static struct vms_plan decide_mseal(const struct decision *d)
 	struct vms_plan plan = vms_plan_pass();
 	struct vms_range span;
 
-	if (d->req->args[2] || !make_span(d->space, d->req->span.addr, d->req->span.length, &span))
+	/* Before Linux 6.10 there is no such call. */
+	if (!d->space->rules.seals || d->req->args[2] ||
+	    !make_span(d->space, d->req->span.addr, d->req->span.length, &span))
 		return plan;
 	if (outside(d->space, &span))
 		return vms_plan_refuse(ENOMEM);

@@ -29,7 +29,8 @@ static void add(vms_addr_t start, vms_addr_t end, uint8_t prot, uint32_t flags, 
 static void prepare(void)
 {
 	const struct vms_range range = { LO, HI }, user = { 0, 0x7ffffffff000 };
-	const struct vms_place_rules rules = { .mmap_min_addr = 0x10000, .guard = 0x100000, .thp_anon_multiple = true };
+	const struct vms_place_rules rules = { .mmap_min_addr = 0x10000, .guard = 0x100000, .thp_anon_multiple = true,
+					     .seals = true };
 
 	vms_space_init(&space, &range, &user, &rules);
 	space.confined = true;

@@ -1,7 +1,7 @@
 /*
  * Claim: an i386 program gets from every call that is i386's own, or that passes its arguments differently there, what it gets
  * natively. Prints no address, so the output is the same everywhere.
- * i386
+ * i386 [but-old-mmap]
  * i386 exec PROGRAM ARGUMENT...: runs it as a child, and says how it ended
  * i386 grab MIB: says whether so much address space can be had
  */
@@ -352,7 +352,8 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "grab"))
 		return grab(argv[2]);
 	fd = big_file();
-	old_mmap(fd);
+	if (argc < 2)
+		old_mmap(fd);
 	new_mmap(fd);
 	shared_memory();
 	limits();

@@ -356,10 +356,6 @@ static const struct row other_rows[] = {
 	{ "io_setup", SYS_io_setup, { 1, 0 }, UNKNOWN },
 	{ "io_destroy", SYS_io_destroy, { 1 }, UNKNOWN },
 	{ "map_shadow_stack", 453, { 0, 4096, 0 }, UNKNOWN },
-	{ "mseal of mapped pages", 462, { FILE_AT, PAGES(3), 0 }, CONT(SEAL, FILE_AT, FILE_AT + PAGES(3)) },
-	{ "mseal with a hole is the kernel's ENOMEM", 462, { FILE_AT, PAGES(4), 0 }, PASS },
-	{ "mseal outside", 462, { HI, 4096, 0 }, REFUSED(ENOMEM) },
-	{ "mseal with flags is the kernel's EINVAL", 462, { FILE_AT, 4096, 1 }, PASS },
 	{ "PR_SET_MM with a fence that is not sealed", SYS_prctl, { 35, 14, 0, 0, 0 }, REFUSED(EPERM) },
 	{ "PR_SET_SECCOMP", SYS_prctl, { 22, 2, 0, 0, 0 }, PASS },
 	{ "ARCH_MAP_VDSO_64", SYS_arch_prctl, { 0x2003, 0 }, UNKNOWN },
@@ -375,6 +371,27 @@ static const struct row other_rows[] = {
 START_TEST(other_calls_pass_or_are_refused)
 {
 	check_row(&other_rows[_i]);
+}
+END_TEST
+
+static const struct row mseal_rows[] = {
+	{ "mseal of mapped pages", 462, { FILE_AT, PAGES(3), 0 }, CONT(SEAL, FILE_AT, FILE_AT + PAGES(3)) },
+	{ "mseal with a hole is the kernel's ENOMEM", 462, { FILE_AT, PAGES(4), 0 }, PASS },
+	{ "mseal outside", 462, { HI, 4096, 0 }, REFUSED(ENOMEM) },
+	{ "mseal with flags is the kernel's EINVAL", 462, { FILE_AT, 4096, 1 }, PASS },
+};
+
+START_TEST(mseal_keeps_to_the_range)
+{
+	space.rules.seals = true;
+	check_row(&mseal_rows[_i]);
+}
+END_TEST
+
+START_TEST(a_kernel_without_mseal_seals_nothing)
+{
+	decide(462, FILE_AT, PAGES(3), 0, 0, 0, 0);
+	check_plan("mseal", &(struct want)PASS);
 }
 END_TEST
 
@@ -739,6 +756,8 @@ int main(void)
 	tcase_add_loop_test(tc, brk_moves_the_frontier_by_whole_pages, 0, NR_ROWS(brk_rows));
 	tcase_add_loop_test(tc, a_break_outside_the_range_is_the_kernels_to_refuse, 0, 5);
 	tcase_add_loop_test(tc, other_calls_pass_or_are_refused, 0, NR_ROWS(other_rows));
+	tcase_add_loop_test(tc, mseal_keeps_to_the_range, 0, NR_ROWS(mseal_rows));
+	tcase_add_test(tc, a_kernel_without_mseal_seals_nothing);
 	tcase_add_test(tc, after_PR_SET_MM_the_break_is_not_known);
 	tcase_add_test(tc, without_confinement_another_layout_is_allowed);
 	tcase_add_test(tc, shmat_at_an_address_keeps_to_the_range);

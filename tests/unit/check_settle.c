@@ -57,7 +57,7 @@ static void both_have(struct vms_vma vma)
 static void setup(void)
 {
 	const struct vms_range range = { LO, HI }, user = { 0, 0x7ffffffff000 };
-	const struct vms_place_rules rules = { .mmap_min_addr = 0x10000, .hint_min = 0x10000, .guard = PAGES(256) };
+	const struct vms_place_rules rules = { .mmap_min_addr = 0x10000, .hint_min = 0x10000, .guard = PAGES(256), .seals = true };
 
 	vms_space_init(&space, &range, &user, &rules);
 	vms_tree_init(&kernel, PAGES(256));

@@ -323,7 +323,7 @@ int main(int argc, char **argv)
 	const char *count = getenv("VMS_ITERATIONS");
 	uint64_t iterations = count ? strtoull(count, NULL, 0) : 40000;
 	const struct vms_range range = { LO, HI }, user = { 0, 0x7ffffffff000 };
-	const struct vms_place_rules rules = { .mmap_min_addr = 0x10000, .hint_min = 0x10000, .guard = PAGES(4) };
+	const struct vms_place_rules rules = { .mmap_min_addr = 0x10000, .hint_min = 0x10000, .guard = PAGES(4), .seals = true };
 
 	seed = text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL) * 1000003u;
 	rng = seed;
