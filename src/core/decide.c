@@ -550,6 +550,13 @@ static struct vms_plan decide_shmat(const struct decision *d)
 	}
 	if (req->shmat.flags & SHM_REMAP)
 		return vms_plan_pass();
+	/* Our place was refused with EINVAL: something is there, or these are huge pages, of which nobody tells. */
+	if (d->max_start) {
+		plan = pass_unknown();
+		plan.verdict = VMS_REMOTE;
+		copy_args(&plan, req);
+		return plan;
+	}
 	if (is_foreign(d) || place(d, &want, &plan, &addr) < 0)
 		return pass_unknown();
 	plan.effect = VMS_EFFECT_MAP;

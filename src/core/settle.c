@@ -124,6 +124,7 @@ static void learn(struct vms_vma *vma, const struct vms_seen *seen)
 		return;
 	vma->dev = first->dev;
 	vma->ino = first->ino;
+	vma->flags |= first->flags & VMS_VMA_HUGETLB;
 	vma->offset = first->ino ? first->offset + (vma->range.start - first->range.start) : 0;
 }
 

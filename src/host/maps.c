@@ -104,6 +104,9 @@ static void vma_of_query(const struct procmap_query_arg *q, struct vms_vma *vma)
 		vma->prot |= VMS_PROT_EXEC;
 	if (q->vma_flags & QUERY_SHARED)
 		vma->flags |= VMS_VMA_SHARED;
+	/* vma_kernel_pagesize (6.18): differs for hugetlbfs (and what SHM_HUGETLB makes of it), and for device dax. */
+	if (q->vma_page_size > VMS_PAGE_SIZE && q->inode)
+		vma->flags |= VMS_VMA_HUGETLB;
 	if (q->inode) {
 		vma->ino = q->inode;
 		vma->dev = makedev(q->dev_major, q->dev_minor);

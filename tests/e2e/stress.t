@@ -106,7 +106,20 @@ def case(way, name, ops, options):
     t.require(not wrong, "\n".join(wrong + [str(native), str(got)]))
 
 
+def huge(way):
+    argv = [t.place.guest("hugeshm")]
+    native = t.run_native(way.user, argv)
+    if native.status == 77:
+        raise t.Skip("no huge pages are to be had (vm.nr_hugepages)")
+    t.expect(native, 0, out="fine")
+    got = t.run(way, argv)
+    if got.status == 77:
+        raise t.Skip("somebody else took the huge pages")
+    t.same_as_native(native, got)
+
+
 for w in WAYS:
+    s.add("memory of huge pages [%s]" % w._replace(user=t.ME).name, huge, w._replace(user=t.ME))
     for stressor in STRESSORS:
         # As root stress-ng runs no exec stressor.
         one = w._replace(user=t.USERS[-1]) if stressor[0] == "exec" else w
