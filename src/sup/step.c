@@ -308,6 +308,8 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 	case VMS_CALL_IOCTL:
 		if (changes_space(sup, &req))
 			memory_step(sup, thread, trap, &req, began);
+		else if (req.call == VMS_CALL_ARCH_PRCTL)
+			pass_step(sup, trap, &req, began);
 		else
 			image_step(sup, trap, &req, began);
 		break;

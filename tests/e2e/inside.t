@@ -122,6 +122,24 @@ def escapes(way):
     t.require(not wrong, "wrong answers: %s\n%s" % (", ".join(wrong), got))
 
 
+IMAGE_CALLS = """
+for (["ARCH_MAP_VDSO_64", 158, 0x2003, 0], ["ARCH_MAP_VDSO_32", 158, 0x2002, 0], ["ARCH_MAP_VDSO_X32", 158, 0x2001, 0],
+     ["ARCH_CET", 158, 0x3001, 0], ["PR_SET_MM", 157, 35, 6], ["PR_SET_SECCOMP", 157, 22, 9], ["seccomp", 317, 1, 0xff],
+     ["personality", 135, 0xffffffff, 0], ["getrlimit", 97, 9, 0], ["setrlimit", 160, 9, 0]) {
+    my ($name, @call) = @$_;
+    my $r = syscall($call[0], $call[1], $call[2], 0, 0, 0);
+    print "$name: ", $r < 0 ? $! : "ok", "\\n";
+}
+"""
+
+
+@s.case_for(EVERY)
+def image_calls(way):
+    """calls that touch what the kernel keeps of an image, in every mode"""
+    argv = ["perl", "-e", IMAGE_CALLS]
+    t.same_as_native(t.run_native(way.user, argv), t.run(way, argv))
+
+
 @s.case_for(t.ways(modes=("supervise", "fence"), users=(t.ME,)))
 def foreign(way):
     """calls of another ABI get no further than our own"""
