@@ -193,10 +193,10 @@ static void op_mmap(struct worker *w)
 	/* The window of MAP_32BIT is not in every range; nor are arenas always in it, so that a hint would count. */
 	if (shared.low2g && chance(w, 20) && how >= 17)
 		flags |= MAP_32BIT;
-	/* Whose thread gets the last huge page is a matter of luck. */
+	/* Who gets the last huge page, or the last that may be locked, is a matter of luck. */
 	if (shared.nr_workers > 1) {
-		flags &= ~(unsigned long)MAP_HUGETLB;
-		fd = file == FILE_HUGE ? -1 : fd;
+		flags &= ~(unsigned long)(MAP_HUGETLB | MAP_LOCKED);
+		fd = file == FILE_HUGE || file == FILE_SECRET ? -1 : fd;
 	}
 	if ((flags & MAP_HUGETLB) && (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && size < USER_END)
 		addr = w->base + below(w, 2) * HUGE_PAGE;
@@ -583,7 +583,7 @@ const struct operation operations[] = {
 	{ "io_setup", 10, false, op_io_setup },
 	{ "mseal", 3, false, op_mseal },
 	{ "madvise", 60, false, op_madvise },
-	{ "mlock", 25, false, op_mlock },
+	{ "mlock", 25, true, op_mlock },
 	{ "msync", 6, false, op_msync },
 	{ "mincore", 8, false, op_mincore },
 	{ "fill", 60, false, op_fill },

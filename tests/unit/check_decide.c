@@ -405,6 +405,17 @@ START_TEST(after_PR_SET_MM_the_break_is_not_known)
 }
 END_TEST
 
+START_TEST(a_seal_on_huge_pages_may_fail)
+{
+	struct vms_vma huge = { .range = { 0x40000000, 0x40200000 }, .prot = RW, .may = VMS_PROT_ALL,
+				.flags = VMS_VMA_HUGETLB };
+
+	ck_assert_int_eq(vms_tree_insert(&space.tree, &huge), 0);
+	decide(462, 0x40000000, PAGES(1), 0, 0, 0, 0);
+	check_plan("mseal", &(struct want)UNKNOWN);
+}
+END_TEST
+
 START_TEST(without_confinement_another_layout_is_allowed)
 {
 	space.confined = false;
@@ -759,6 +770,7 @@ int main(void)
 	tcase_add_loop_test(tc, mseal_keeps_to_the_range, 0, NR_ROWS(mseal_rows));
 	tcase_add_test(tc, a_kernel_without_mseal_seals_nothing);
 	tcase_add_test(tc, after_PR_SET_MM_the_break_is_not_known);
+	tcase_add_test(tc, a_seal_on_huge_pages_may_fail);
 	tcase_add_test(tc, without_confinement_another_layout_is_allowed);
 	tcase_add_test(tc, shmat_at_an_address_keeps_to_the_range);
 	tcase_add_test(tc, shmat_is_placed_remotely_when_all_is);

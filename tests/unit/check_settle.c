@@ -21,6 +21,9 @@
 #define RW (VMS_PROT_READ | VMS_PROT_WRITE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 #define MAX_SEEN 32
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 
 static struct vms_space space;
 static struct vms_tree kernel;
@@ -540,6 +543,16 @@ START_TEST(a_move_shows_only_when_its_source_is_gone)
 }
 END_TEST
 
+START_TEST(a_seal_in_flight_never_shows)
+{
+	const struct vms_seen seen = { 0 };
+
+	decide(SYS_mseal, A, PAGES(4), 0, 0, 0, 0);
+	ck_assert_int_eq(plan.effect, VMS_EFFECT_SEAL);
+	ck_assert(!vms_settle_shows(&space, &plan, &seen));
+}
+END_TEST
+
 START_TEST(an_unknown_effect_never_shows)
 {
 	struct vms_seen seen = { .nr_range = 0 };
@@ -627,6 +640,7 @@ int main(void)
 	tcase_add_test(tc, a_call_in_flight_shows_only_when_all_of_it_is_there);
 	tcase_add_test(tc, another_file_or_another_offset_is_not_what_was_planned);
 	tcase_add_test(tc, a_move_shows_only_when_its_source_is_gone);
+	tcase_add_test(tc, a_seal_in_flight_never_shows);
 	tcase_add_test(tc, an_unknown_effect_never_shows);
 	tcase_add_test(tc, what_decide_reserved_is_enough_for_the_planned_case);
 	tcase_add_test(tc, the_most_mappings_ever_are_counted);
