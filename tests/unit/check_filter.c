@@ -162,6 +162,7 @@ static const struct {
 	{ SYS_mremap, { 0x10001, 4096, 8192 }, EINVAL, 64, 5, 0 },
 	{ SYS_prctl, { PR_SET_MM, PR_SET_MM_MAP, 0, 1, 0 }, EINVAL, 64, 5, 0 },
 	{ SYS_shmat, { 0x7fffffff, 0, 0 }, EINVAL, 64, 5, 0 },
+	{ SYS_mprotect, { 0x10001, 4096, PROT_READ }, EINVAL, 64, 5, 0 },
 	{ SYS_personality, { 0xffffffff }, 0, 64, 5, 0 },
 	{ SYS_mmap, { 0, 4096, PROT_NONE, ANON, (uint32_t)-1, 0 }, 0, 32, 4, 32 },
 	{ SYS_mmap, { 0, 4096, PROT_NONE, ANON, (uint32_t)-1, 0 }, 0, 52, 5, 12 },
