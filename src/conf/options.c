@@ -416,6 +416,8 @@ int vms_options_parse(int argc, char **argv, struct vms_run_options *ret_options
 		return 0;
 	}
 	p.options.argv = argv + optind;
+	p.options.words = argv + (argc > 0);
+	p.options.nr_words = optind - (argc > 0);
 	ret = check_together(&p, err);
 	if (ret < 0)
 		return ret;

@@ -237,6 +237,7 @@ static void become(struct vms_sup *sup, pid_t pid, struct vms_mm *mm, bool runs)
 		return;
 	}
 	vms_ignore(vms_tasks_exec(&sup->tasks, process, mm));
+	vms_trace_space(sup, process);
 	if (pid == sup->main_pid && runs)
 		vms_main_started(sup);
 }

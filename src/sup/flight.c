@@ -57,6 +57,7 @@ static void reread(struct vms_sup *sup, struct vms_process *process, const struc
 	if (vms_space_adopt(space, &space->range, sup->seen_all.items, sup->seen_all.nr, has_flags) == 0)
 		mm->stale = false;
 	vms_mm_count(&sup->tasks, mm);
+	vms_trace_space(sup, process);
 }
 
 /* A break whose way was not clear: the kernel calls its last page the heap if it was moved there all the same. */
@@ -103,6 +104,7 @@ static void settle_seen(struct vms_sup *sup, struct vms_thread *thread, const st
 		break;
 	}
 	vms_mm_count(&sup->tasks, mm);
+	vms_trace_change(sup, thread, &plan);
 }
 
 void vms_flight_settle(struct vms_sup *sup, struct vms_thread *thread)

@@ -113,17 +113,20 @@ static bool retry(struct vms_sup *sup, struct vms_tracee *tracee, struct vms_thr
 	struct vms_mm *mm = thread->process->mm;
 	vms_addr_t rejected = tracee->plan.range.start;
 	struct vms_plan plan;
-	uint64_t args[6];
+	uint64_t args[6], random;
 	size_t nr;
 
 	if (++tracee->tries > MAX_TRIES)
 		return false;
 	vms_thread_land(thread);
 	nr = vms_flight_probe(sup, thread, busy, 64);
+	random = mm->space.random;
 	if (vms_decide(&mm->space, &tracee->req, &tracee->facts, busy, nr, rejected, &plan) < 0 ||
 	    plan.verdict != VMS_REMOTE)
 		return false;
 	sup->stats.retried++;
+	vms_trace_decision(sup, thread, &tracee->trap,
+			   &(struct vms_decided){ &tracee->facts, busy, nr, random, rejected }, &plan);
 	tracee->plan = plan;
 	vms_thread_fly(thread, &plan, &tracee->growth);
 	mark(sup, tracee, args);

@@ -8,7 +8,6 @@
  * then in flight, and settled when the thread comes again (flight.c).
  */
 #include <errno.h>
-#include <stddef.h>
 #include <sys/shm.h>
 
 #include <linux/prctl.h>
@@ -86,7 +85,7 @@ bool vms_step_answer(struct vms_sup *sup, const struct vms_trap *trap, const str
  */
 static bool is_overdue(const struct vms_sup *sup, const struct vms_plan *plan)
 {
-	struct vms_thread *thread = (struct vms_thread *)((uintptr_t)plan - offsetof(struct vms_thread, plan));
+	struct vms_thread *thread = vms_thread_of_plan(plan);
 
 	if (!thread->awaited_since)
 		thread->awaited_since = vms_now_ns();
@@ -157,9 +156,11 @@ static void memory_step(struct vms_sup *sup, struct vms_thread *thread, const st
 	struct vms_plan plan = vms_plan_refuse(ENOMEM);
 	struct vms_usage growth;
 	struct vms_facts facts;
+	uint64_t random;
 	size_t nr_busy;
+	bool is_new = !thread->process->mm;
 
-	if (!thread->process->mm)
+	if (is_new)
 		settle_parent(sup, thread->process);
 	if (vms_tasks_load_mm(&sup->tasks, thread->process) < 0) {
 		/* Not ours to look into, or out of memory: the fence keeps the range, but nothing else would keep a policy. */
@@ -168,16 +169,20 @@ static void memory_step(struct vms_sup *sup, struct vms_thread *thread, const st
 		vms_step_answer(sup, trap, req, &plan, began);
 		return;
 	}
+	if (is_new)
+		vms_trace_space(sup, thread->process);
 	nr_busy = vms_flight_probe(sup, thread, busy, MAX_BUSY);
 	if (sup->options.audit && nr_busy == 0)
 		vms_audit(sup, thread->process, "the calls before it");
 	gather_facts(sup, thread, req, &facts);
+	random = thread->process->mm->space.random;
 	if (vms_decide(&thread->process->mm->space, req, &facts, busy, nr_busy, 0, &plan) == 0 && nr_busy &&
 	    must_wait(sup, &plan, busy, nr_busy) && vms_hold(sup, trap))
 		return;
 	growth = (struct vms_usage){ 0 };
 	if (!vms_inject(sup, thread, req, &plan) && vms_protect_allows(sup, thread, req, &facts, busy, nr_busy, &plan))
 		vms_budget_allows(sup, thread, req, &facts, &plan, &growth);
+	vms_trace_decision(sup, thread, trap, &(struct vms_decided){ &facts, busy, nr_busy, random, 0 }, &plan);
 	if (req->form == VMS_FORM_BLOCK)
 		insist(&plan, req);
 	if (plan.verdict == VMS_REMOTE) {

@@ -550,6 +550,8 @@ static int start(struct vms_sup *sup, const struct vms_rlimits *given, struct vm
 	if (r < 0)
 		return vms_err_set(err, r, "no random numbers: %s", strerror(-r));
 	configure(sup);
+	if (sup->trace)
+		vms_trace_start(sup);
 	r = start_program(sup, given, err);
 	if (r < 0)
 		return r;

@@ -410,6 +410,7 @@ START_TEST(a_seal_on_huge_pages_may_fail)
 	struct vms_vma huge = { .range = { 0x40000000, 0x40200000 }, .prot = RW, .may = VMS_PROT_ALL,
 				.flags = VMS_VMA_HUGETLB };
 
+	space.rules.seals = true;
 	ck_assert_int_eq(vms_tree_insert(&space.tree, &huge), 0);
 	decide(462, 0x40000000, PAGES(1), 0, 0, 0, 0);
 	check_plan("mseal", &(struct want)UNKNOWN);

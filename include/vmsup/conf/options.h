@@ -57,6 +57,8 @@ struct vms_run_options {
 	struct vms_limits limits; /* of each process */
 	struct vms_limits tree_limits; /* of all together: commit, va, maps */
 	int on_limit_signal; /* sent when a limit refuses a call; 0: none */
+	char **words; /* the options as they were given, borrowed from argv */
+	int nr_words;
 	char **argv; /* program and its arguments, NULL-terminated; at least one */
 };
 

@@ -266,4 +266,19 @@ void vms_stats_write(struct vms_sup *sup);
 void vms_trace_write(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req,
 		     const struct vms_plan *plan, int64_t result, bool has_result, long long began);
 
+/* trace_state.c: what a replay needs; each does nothing without --trace */
+/** What a decision depended on, beside the space. */
+struct vms_decided {
+	const struct vms_facts *facts;
+	const struct vms_plan *const *busy;
+	size_t nr_busy;
+	uint64_t random; /* the space's state before */
+	vms_addr_t rejected; /* 0, or on a retry the address that was */
+};
+void vms_trace_start(struct vms_sup *sup);
+void vms_trace_space(struct vms_sup *sup, const struct vms_process *process);
+void vms_trace_change(struct vms_sup *sup, const struct vms_thread *thread, const struct vms_plan *plan);
+void vms_trace_decision(struct vms_sup *sup, const struct vms_thread *thread, const struct vms_trap *trap,
+			const struct vms_decided *decided, const struct vms_plan *plan);
+
 #endif

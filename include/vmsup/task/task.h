@@ -9,6 +9,8 @@
 #ifndef VMSUP_TASK_TASK_H
 #define VMSUP_TASK_TASK_H
 
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <uthash.h>
@@ -140,6 +142,12 @@ VMS_MUST_CHECK int vms_tasks_exec(struct vms_tasks *tasks, struct vms_process *p
 
 /** The tree of @mm has changed: bring the total up to date. */
 void vms_mm_count(struct vms_tasks *tasks, struct vms_mm *mm);
+/** The thread whose plan in flight this is. */
+static inline struct vms_thread *vms_thread_of_plan(const struct vms_plan *plan)
+{
+	return (struct vms_thread *)((uintptr_t)plan - offsetof(struct vms_thread, plan));
+}
+
 /** Mark the thread's plan, which may add @growth, in flight, or settled. */
 void vms_thread_fly(struct vms_thread *thread, const struct vms_plan *plan, const struct vms_usage *growth);
 void vms_thread_land(struct vms_thread *thread);
