@@ -377,7 +377,7 @@ def inside_processes(front):
     }
 
 
-def check_inside(front, lo, hi, least=1, seconds=2.0):
+def check_inside(front, lo, hi, least=1, seconds=TIME_LIMIT / 3):
     """Fail when an accessible page of any process of the run stays outside [lo, hi). A process that
     is being started has its image moved while it stands still, so a look must be repeated before it
     counts."""
