@@ -139,7 +139,7 @@ def too_low():
 @s.case
 def too_high():
     """a range above the user address space is refused"""
-    bad_range("0x10000-0x800000000000", "address space|highest|above")
+    bad_range("0x10000-0x100000000000000", "address space|highest|above")
     bad_range("0xffff800000000000-0xffff900000000000", "address space|highest|above")
 
 
