@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """What others see of a process inside is what they would see of it outside."""
 
+import glob
 import os
 import re
 import subprocess
@@ -65,6 +66,58 @@ def others(way):
     native, got = views
     for key in native:
         t.require(native[key] == got[key], "%s natively:\n%s\nhere:\n%s" % (key, native[key], got[key]))
+
+
+def seen_by_tools(pid):
+    """What does not hang on addresses, of a process that waits for its stdin."""
+    base = "/proc/%d/" % pid
+    view = {n: t.read_text(base + n) for n in ("cmdline", "environ", "comm", "wchan", "oom_score_adj")}
+    # The call and its first argument; the function names of the kernel's stack.
+    view["syscall"] = t.read_text(base + "syscall").split()[:2]
+    view["stack"] = re.findall(r"\] (\w+)", t.read_text(base + "stack"))
+    view["smaps"] = sorted(set(re.findall(r"^(\w+):", t.read_text(base + "smaps"), re.M)))
+    for what in ("args", "comm", "stat", "nlwp"):
+        said = subprocess.run(["ps", "-o", what + "=", "-p", str(pid)], stdout=subprocess.PIPE, timeout=30, check=True)
+        view["ps " + what] = said.stdout.decode().strip().rstrip("s+")
+    said = subprocess.run(["pmap", str(pid)], stdout=subprocess.PIPE, timeout=30, check=True).stdout.decode()
+    view["pmap"] = sorted(set(re.findall(r"(\S+)$", said, re.M)) & {"debug", "libc.so.6", "ld-linux-x86-64.so.2"})
+    view["map_files"] = sorted({os.path.basename(os.readlink(x)) for x in glob.glob(base + "map_files/*")})
+    return view
+
+
+def resident(pid):
+    return int(re.search(r"^VmRSS:\s*(\d+)", t.read_text("/proc/%d/status" % pid), re.M).group(1))
+
+
+@s.case_for(MINE)
+def tools(way):
+    """ps, pmap and /proc of a process that has changed its title, name and environment"""
+    views, sizes = [], []
+    for inside in (False, True):
+        r, w = os.pipe()
+        argv = [t.place.guest("debug"), "of a length to write a title into"]
+        if inside:
+            proc = t.start(way, argv, stdin=r)
+        else:
+            proc = t.Proc(t.as_user(way.user, argv), t.place.fresh(way.user), t.place.env(way.user), stdin=r)
+        os.close(r)
+        proc.wait_text(r"^ready$")
+        pid = next(iter(t.inside_processes(proc.pid))) if inside else proc.pid
+        os.write(w, b"t 0\n")
+        proc.wait_text(r"^titled$")
+        end = time.monotonic() + 20
+        while t.read_text("/proc/%d/syscall" % pid).split()[:2] != ["0", "0x0"]:
+            t.require(time.monotonic() < end, "it never waits for its stdin")
+            time.sleep(0.01)
+        views.append(seen_by_tools(pid))
+        sizes.append(resident(pid))
+        os.close(w)
+        t.expect(t.finish(proc), 0)
+    native, got = views
+    t.require(native["comm"] == "new comm\n" and "title" in native["ps args"], "natively %r" % native)
+    for key in native:
+        t.require(native[key] == got[key], "%s natively:\n%r\nhere:\n%r" % (key, native[key], got[key]))
+    t.require(sizes[1] < sizes[0] + 1024, "resident: natively %d KiB, here %d" % tuple(sizes))
 
 
 @s.case_for(EVERY)
