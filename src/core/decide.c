@@ -601,6 +601,17 @@ static struct vms_plan decide_mseal(const struct decision *d)
 	return plan;
 }
 
+/* Is something there? Not outside. Across the edge the kernel answers, and sees the fence. */
+static struct vms_plan decide_question(const struct decision *d)
+{
+	struct vms_range span;
+
+	if (make_span(d->space, d->req->span.addr, d->req->span.length, &span) && d->space->confined &&
+	    !vms_range_overlaps(&d->space->range, &span))
+		return vms_plan_refuse(ENOMEM);
+	return vms_plan_pass();
+}
+
 /* The kernel places or removes mappings by itself; the fence keeps them inside. */
 static struct vms_plan decide_unknown(const struct decision *d)
 {
@@ -658,6 +669,8 @@ static decide_fn *const deciders[VMS_NR_CALLS] = {
 	[VMS_CALL_IO_DESTROY] = decide_unknown,
 	[VMS_CALL_MSEAL] = decide_mseal,
 	[VMS_CALL_MAP_SHADOW_STACK] = decide_unknown,
+	[VMS_CALL_MINCORE] = decide_question,
+	[VMS_CALL_MSYNC] = decide_question,
 	[VMS_CALL_EXECVE] = decide_pass,
 	[VMS_CALL_EXECVEAT] = decide_pass,
 	[VMS_CALL_SETRLIMIT] = decide_pass,

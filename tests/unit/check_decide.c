@@ -378,10 +378,15 @@ static const struct row mseal_rows[] = {
 	{ "mseal of mapped pages", 462, { FILE_AT, PAGES(3), 0 }, CONT(SEAL, FILE_AT, FILE_AT + PAGES(3)) },
 	{ "mseal with a hole is the kernel's ENOMEM", 462, { FILE_AT, PAGES(4), 0 }, PASS },
 	{ "mseal outside", 462, { HI, 4096, 0 }, REFUSED(ENOMEM) },
+	{ "mincore of mapped pages is the kernel's", SYS_mincore, { FILE_AT, 4096, 1 }, PASS },
+	{ "mincore below the range finds nothing", SYS_mincore, { LO - 8192, 8192, 1 }, REFUSED(ENOMEM) },
+	{ "msync above the range finds nothing", SYS_msync, { HI, 4096, 1 }, REFUSED(ENOMEM) },
+	{ "msync across the end is the kernel's", SYS_msync, { HI - 4096, 8192, 1 }, PASS },
+	{ "unaligned outside is the kernel's EINVAL", SYS_mincore, { HI + 1, 4096, 1 }, PASS },
 	{ "mseal with flags is the kernel's EINVAL", 462, { FILE_AT, 4096, 1 }, PASS },
 };
 
-START_TEST(mseal_keeps_to_the_range)
+START_TEST(mseal_mincore_and_msync_keep_to_the_range)
 {
 	space.rules.seals = true;
 	check_row(&mseal_rows[_i]);
@@ -768,7 +773,7 @@ int main(void)
 	tcase_add_loop_test(tc, brk_moves_the_frontier_by_whole_pages, 0, NR_ROWS(brk_rows));
 	tcase_add_loop_test(tc, a_break_outside_the_range_is_the_kernels_to_refuse, 0, 5);
 	tcase_add_loop_test(tc, other_calls_pass_or_are_refused, 0, NR_ROWS(other_rows));
-	tcase_add_loop_test(tc, mseal_keeps_to_the_range, 0, NR_ROWS(mseal_rows));
+	tcase_add_loop_test(tc, mseal_mincore_and_msync_keep_to_the_range, 0, NR_ROWS(mseal_rows));
 	tcase_add_test(tc, a_kernel_without_mseal_seals_nothing);
 	tcase_add_test(tc, after_PR_SET_MM_the_break_is_not_known);
 	tcase_add_test(tc, a_seal_on_huge_pages_may_fail);

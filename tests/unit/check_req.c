@@ -46,11 +46,11 @@ START_TEST(mmap_takes_its_arguments_with_the_kernels_types)
 }
 END_TEST
 
-START_TEST(munmap_mseal_and_remap_file_pages_are_spans)
+START_TEST(an_address_and_a_length_are_a_span)
 {
-	static const int calls[] = { SYS_munmap, 462, SYS_remap_file_pages };
+	static const int calls[] = { SYS_munmap, 462, SYS_remap_file_pages, SYS_mincore, SYS_msync };
 
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 5; i++) {
 		decode(calls[i], 0x5000, 0x77, 1, 2, 3, 4);
 		ck_assert_uint_eq(req.span.addr, 0x5000);
 		ck_assert_uint_eq(req.span.length, 0x77);
@@ -225,7 +225,7 @@ int main(void)
 
 	tcase_add_test(tc, an_unknown_number_is_enosys_and_writes_nothing);
 	tcase_add_test(tc, mmap_takes_its_arguments_with_the_kernels_types);
-	tcase_add_test(tc, munmap_mseal_and_remap_file_pages_are_spans);
+	tcase_add_test(tc, an_address_and_a_length_are_a_span);
 	tcase_add_test(tc, mprotect_has_a_key_only_when_it_was_given);
 	tcase_add_test(tc, mremap_has_five);
 	tcase_add_test(tc, brk_shm_and_personality);

@@ -29,7 +29,7 @@ struct vms_req {
 		struct {
 			vms_addr_t addr;
 			vms_addr_t length;
-		} span; /* munmap, mseal, remap_file_pages */
+		} span; /* munmap, mseal, remap_file_pages, mincore, msync */
 		struct {
 			vms_addr_t addr;
 			vms_addr_t length;
