@@ -375,9 +375,11 @@ static struct vms_plan mremap_fixed(const struct decision *d, const struct vms_v
 
 	if (!make_span(d->space, req->mremap.new_addr, req->mremap.new_length, &to))
 		return vms_plan_pass();
+	if (outside(d->space, &to) && !src)
+		return vms_plan_refuse(EFAULT);
 	if (outside(d->space, &to))
 		return vms_plan_refuse(to.start < d->space->range.start ? EPERM : EINVAL);
-	if (!src || from->end > src->range.end || vms_range_overlaps(from, &to))
+	if (!src || from->end > src->range.end)
 		return pass_unknown();
 	return mremap_to(d, src, from, &to);
 }
@@ -444,20 +446,36 @@ static struct vms_plan mremap_grow(const struct decision *d, const struct vms_vm
 	return move;
 }
 
+/* What mm/mremap.c check_mremap_params (6.18) refuses, whatever is mapped. */
+static bool is_wrong_mremap(const struct decision *d)
+{
+	const struct vms_req *req = d->req;
+	const uint32_t flags = req->mremap.flags;
+	const vms_addr_t to = req->mremap.new_addr, end = d->space->user.end;
+	const vms_addr_t old_size = vms_page_up(req->mremap.old_length), new_size = vms_page_up(req->mremap.new_length);
+	const struct vms_range source = { req->mremap.old_addr, req->mremap.old_addr + old_size };
+
+	if ((flags & ~(uint32_t)(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP)) || !vms_page_aligned(source.start) ||
+	    !new_size || new_size > end)
+		return true;
+	if (!(flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)))
+		return false;
+	return to > end - new_size || !vms_page_aligned(to) || !(flags & MREMAP_MAYMOVE) ||
+	       ((flags & MREMAP_DONTUNMAP) && old_size != new_size) ||
+	       vms_range_overlaps(&source, &(struct vms_range){ to, to + new_size });
+}
+
 static struct vms_plan decide_mremap(const struct decision *d)
 {
 	const struct vms_req *req = d->req;
 	vms_addr_t old_size = vms_page_up(req->mremap.old_length);
 	vms_addr_t new_size = vms_page_up(req->mremap.new_length);
 	const vms_addr_t old_addr = req->mremap.old_addr;
-	const uint32_t known = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
 	const struct vms_vma *src = vms_tree_find(&d->space->tree, old_addr);
 	struct vms_range from = { old_addr, old_addr + old_size };
 	struct vms_plan plan = vms_plan_pass();
 
-	if (!new_size || (req->mremap.flags & ~known) || !vms_page_aligned(old_addr) ||
-	    old_addr >= d->space->user.end || old_size > d->space->user.end - old_addr ||
-	    new_size > d->space->user.end)
+	if (is_wrong_mremap(d) || old_addr >= d->space->user.end || old_size > d->space->user.end - old_addr)
 		return plan;
 	if (d->space->confined && (old_addr < d->space->range.start || from.end > d->space->range.end))
 		return vms_plan_refuse(vms_range_has(&d->space->range, old_addr) && new_size < old_size ? EINVAL : EFAULT);

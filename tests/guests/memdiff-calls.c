@@ -72,6 +72,11 @@ uintptr_t pick(struct worker *w, size_t *ret_size)
 		size += below(w, 2) ? 1 : 0UL - 1;
 	} else if (kind == 95) {
 		addr = ONE_OF(w, nowhere);
+		/* Of it only one page, for what comes next belongs to a fence. */
+		if (chance(w, 15) && !shared.maps_page_zero) {
+			addr = 0;
+			size = PAGE;
+		}
 	} else if (kind == 96) {
 		size = 0;
 	} else if (kind == 97) {
@@ -194,9 +199,13 @@ static void op_mmap(struct worker *w)
 	if (shared.low2g && chance(w, 20) && how >= 17)
 		flags |= MAP_32BIT;
 	/* Who gets the last huge page, or the last that may be locked, is a matter of luck. */
+	if (!shared.huge || shared.nr_workers > 1) {
+		flags &= ~(unsigned long)MAP_HUGETLB;
+		fd = file == FILE_HUGE ? -1 : fd;
+	}
 	if (shared.nr_workers > 1) {
-		flags &= ~(unsigned long)(MAP_HUGETLB | MAP_LOCKED);
-		fd = file == FILE_HUGE || file == FILE_SECRET ? -1 : fd;
+		flags &= ~(unsigned long)MAP_LOCKED;
+		fd = file == FILE_SECRET ? -1 : fd;
 	}
 	if ((flags & MAP_HUGETLB) && (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && size < USER_END)
 		addr = w->base + below(w, 2) * HUGE_PAGE;
@@ -261,7 +270,7 @@ static void op_mremap(struct worker *w)
 	if (chance(w, 4))
 		to = addr + (below(w, 8) - 4) * PAGE;
 	/* Where root may have page 0, it may natively move things there. */
-	if (to < PAGE)
+	if (to < PAGE && shared.maps_page_zero)
 		to = USER_END;
 	say(w, "%s %#lx to %s %#lx flags %lx = ", name_of(w, (long)addr), old_size, name_of(w, (long)to), new_size, flags);
 	got = sys(SYS_mremap, addr, old_size, new_size, flags, to, 0);
@@ -315,6 +324,11 @@ static void op_slot(struct worker *w)
 			slot->size -= PAGE;
 		break;
 	case 3:
+		/* What lies beside it is another thread's: whether the pages are one mapping again afterwards depends on that. */
+		if (shared.nr_workers > 1) {
+			say(w, "kept\n");
+			break;
+		}
 		got = sys(SYS_mprotect, slot->addr, PAGE, pick_prot(w), 0, 0, 0);
 		say(w, "protected = %s\n", name_of(w, got));
 		break;
@@ -597,6 +611,8 @@ const struct operation operations[] = {
 	{ "RLIMIT_AS", 4, true, op_limit_as },
 	{ "RLIMIT_DATA", 5, true, op_limit_data },
 	{ "RLIMIT_STACK", 4, true, op_limit_stack },
+	{ "prlimit64", 3, true, op_limit_child },
+	{ "exec", 2, true, op_exec },
 	{ "RLIMIT_MEMLOCK", 4, true, op_limit_memlock },
 	{ "mlockall", 3, true, op_mlockall },
 	{ "munlockall", 3, true, op_munlockall },

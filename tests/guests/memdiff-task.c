@@ -1,6 +1,7 @@
 /* The calls of memdiff that concern the whole process, and its children. */
 #include "memdiff.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +21,8 @@
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 /* More than what a range may add to RLIMIT_AS. */
 #define AS_SLACK (256UL << 20)
+/* The limit of address space that an exec is given: more than a memdiff wants, less than ranges have. */
+#define EXEC_SPACE (900UL << 20)
 #define CHILD_OPS 4
 /* Operations of children; far from those of parents. */
 #define CHILD_INDEX 1000000000UL
@@ -202,6 +205,96 @@ void op_limit_stack(struct worker *w)
 	}
 	say(w, " code %d\n", code);
 	sys(SYS_setrlimit, RLIMIT_STACK, (unsigned long)&old, 0, 0, 0, 0);
+}
+
+/* Set from outside, on a process that has made no call of memory yet. */
+void op_limit_child(struct worker *w)
+{
+	unsigned long room = (24UL << 20) + below(w, 64) * 12345;
+	struct rlimit limit = { address_space(w) + room, RLIM_INFINITY }, old = { 1, 2 }, now;
+	int fds[2], how = 0;
+	char byte = 0;
+	long pid, r;
+
+	if (w->nested || pipe2(fds, O_CLOEXEC) < 0) {
+		say(w, "-\n");
+		return;
+	}
+	flush(w);
+	pid = sys(SYS_fork, 0, 0, 0, 0, 0, 0);
+	if (pid == 0) {
+		if (read(fds[0], &byte, 1) != 1)
+			_exit(1);
+		r = sys(SYS_getrlimit, RLIMIT_AS, (unsigned long)&now, 0, 0, 0, 0);
+		say(w, " child %s %s", name_of(w, r), now.rlim_cur == limit.rlim_cur ? "same" : "other");
+		try_map(w, 20UL << 20, PROT_NONE);
+		try_map(w, room + AS_SLACK, PROT_NONE);
+		flush(w);
+		_exit(6);
+	}
+	r = sys(SYS_prlimit64, (unsigned long)pid, RLIMIT_AS, (unsigned long)&limit, (unsigned long)&old, 0, 0);
+	say(w, "%s was %s", name_of(w, r), old.rlim_max == RLIM_INFINITY ? "unlimited" : "limited");
+	r = sys(SYS_prlimit64, (unsigned long)pid, RLIMIT_AS, 0, (unsigned long)&old, 0, 0);
+	say(w, " is %s %s", name_of(w, r), old.rlim_cur == limit.rlim_cur ? "same" : "other");
+	flush(w);
+	if (write(fds[1], &byte, 1) != 1)
+		die("write");
+	close(fds[0]);
+	close(fds[1]);
+	sys(SYS_wait4, (unsigned long)pid, (unsigned long)&how, 0, 0, 0, 0);
+	say(w, " ended %x\n", (unsigned int)how);
+}
+
+void print_limits(struct worker *w)
+{
+	static const int what[] = { RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK };
+	struct rlimit limit = { 0, 0 };
+
+	for (size_t i = 0; i < sizeof(what) / sizeof(what[0]); i++) {
+		sys(SYS_prlimit64, 0, (unsigned long)what[i], 0, (unsigned long)&limit, 0, 0);
+		/* Without a limit, what is shown is the range's. */
+		if (what[i] != RLIMIT_AS || limit.rlim_cur <= EXEC_SPACE)
+			say(w, "limit %d %lx\n", what[i], (unsigned long)limit.rlim_cur);
+	}
+	say(w, "personality %lx\n", (unsigned long)sys(SYS_personality, 0xffffffff, 0, 0, 0, 0, 0) & READ_IMPLIES_EXEC);
+}
+
+/* Limits and personality are kept by exec. */
+void op_exec(struct worker *w)
+{
+	unsigned long kinds = below(w, 16);
+	char seed[40];
+	const char *argv[] = { "memdiff", seed, "--ops=25", "--child", NULL, NULL, NULL }, **arg = argv + 4;
+	struct rlimit old;
+	long pid;
+	int how = 0;
+
+	if (w->nested || shared.is_child) {
+		say(w, "-\n");
+		return;
+	}
+	if (shared.low2g)
+		*arg++ = "--low2g";
+	if (shared.huge)
+		*arg++ = "--huge";
+	snprintf(seed, sizeof(seed), "--seed=%lu", below(w, 1UL << 40));
+	say(w, "%lx %s\n", kinds, seed);
+	flush(w);
+	pid = sys(SYS_fork, 0, 0, 0, 0, 0, 0);
+	if (pid == 0) {
+		if (kinds & 1)
+			set_limit(RLIMIT_AS, EXEC_SPACE - below(w, 100) * PAGE, &old);
+		if (kinds & 2)
+			set_limit(RLIMIT_STACK, (1 + below(w, 8)) << 20, &old);
+		if (kinds & 4)
+			set_limit(RLIMIT_DATA, (64 + below(w, 8)) << 20, &old);
+		if (kinds == 8)
+			personality(READ_IMPLIES_EXEC);
+		execv("/proc/self/exe", (char **)argv);
+		_exit(2);
+	}
+	sys(SYS_wait4, (unsigned long)pid, (unsigned long)&how, 0, 0, 0, 0);
+	say(w, "child %x\n", (unsigned int)how);
 }
 
 void op_limit_memlock(struct worker *w)

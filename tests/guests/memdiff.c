@@ -2,7 +2,7 @@
  * Claim: every memory call answers as it does natively. Makes a random sequence of memory calls inside an arena and prints
  * each result relative to it; run natively and under vmsup, the outputs are equal.
  *
- * memdiff [--seed=N] [--ops=N] [--threads=N] [--digest=N] [--low2g] [--skip=LIST] [--only=LIST] [--flush]
+ * memdiff [--seed=N] [--ops=N] [--threads=N] [--digest=N] [--low2g] [--huge] [--skip=LIST] [--only=LIST] [--flush]
  *
  * Each operation's arguments depend on the seed and its index alone, so that operations can be left out (--skip=3,8-20) without
  * changing the others; so memdiff.t makes a failing sequence short. --digest: what is mapped is printed after every N operations
@@ -294,6 +294,10 @@ static void parse(int argc, char **argv, uint64_t *ret_seed, unsigned long *ret_
 			nr_only = parse_list(v, only);
 		} else if (strcmp(argv[i], "--low2g") == 0) {
 			shared.low2g = true;
+		} else if (strcmp(argv[i], "--huge") == 0) {
+			shared.huge = true;
+		} else if (strcmp(argv[i], "--child") == 0) {
+			shared.is_child = true;
 		} else if (strcmp(argv[i], "--flush") == 0) {
 			flush_always = true;
 		} else {
@@ -347,6 +351,7 @@ int main(int argc, char **argv)
 	sigaction(SIGBUS, &fault, NULL);
 	/* An ordinary user's limit; root has the capability to pass it. */
 	setrlimit(RLIMIT_MEMLOCK, &locked);
+	shared.maps_page_zero = geteuid() == 0;
 	find_arenas();
 	for (unsigned int i = 0; i < shared.nr_workers; i++) {
 		workers[i].id = i;
@@ -360,6 +365,8 @@ int main(int argc, char **argv)
 	shared.heap = ((uintptr_t)sbrk(0) + PAGE - 1) & ~(PAGE - 1);
 	if (brk((void *)shared.heap))
 		die("brk");
+	if (shared.is_child)
+		print_limits(&workers[0]);
 	if (shared.nr_workers == 1)
 		work(&workers[0]);
 	else

@@ -74,6 +74,9 @@ struct shared {
 	unsigned int nr_workers;
 	unsigned long digest_every;
 	bool low2g; /* MAP_32BIT is not asked for without: not every range has such addresses */
+	bool is_child; /* of another memdiff, by exec: has no more of them */
+	bool huge; /* MAP_HUGETLB: there are no huge pages to be had, or nobody else takes them */
+	bool maps_page_zero; /* root may */
 	uintptr_t heap; /* the break at the start, page-aligned */
 };
 
@@ -122,6 +125,9 @@ void op_heap_hole(struct worker *w);
 void op_limit_as(struct worker *w);
 void op_limit_data(struct worker *w);
 void op_limit_stack(struct worker *w);
+void op_limit_child(struct worker *w);
+void print_limits(struct worker *w);
+void op_exec(struct worker *w);
 void op_limit_memlock(struct worker *w);
 void op_mlockall(struct worker *w);
 void op_munlockall(struct worker *w);
