@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <sys/shm.h>
+#include <unistd.h>
 
 #include <linux/prctl.h>
 #include <linux/userfaultfd.h>
@@ -40,7 +41,8 @@ static void gather_facts(const struct vms_sup *sup, const struct vms_thread *thr
 		vms_file_facts(thread->tid, own_pidfd(thread, &own), req->mmap.fd, facts);
 	if (needs & VMS_NEED_VET)
 		vms_file_vet(own_pidfd(thread, &own), req->mmap.fd, sup->options.exec_dirs, sup->options.nr_exec_dirs, facts);
-	if ((needs & VMS_NEED_SHM) && shmctl(req->shmat.id, IPC_STAT, &ds) == 0) {
+	/* In an IPC namespace of its own, the number is another segment's. */
+	if ((needs & VMS_NEED_SHM) && vms_proc_same_ns(thread->tid, getpid(), "ipc") && shmctl(req->shmat.id, IPC_STAT, &ds) == 0) {
 		facts->shm.known = true;
 		facts->shm.size = ds.shm_segsz;
 	}
@@ -313,8 +315,6 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 	case VMS_CALL_IOCTL:
 		if (changes_space(sup, &req))
 			memory_step(sup, thread, trap, &req, began);
-		else if (req.call == VMS_CALL_ARCH_PRCTL)
-			pass_step(sup, trap, &req, began);
 		else
 			image_step(sup, trap, &req, began);
 		break;
