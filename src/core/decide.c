@@ -133,6 +133,14 @@ static int choose(const struct decision *d, const struct vms_place_req *want, vm
 	return -ENOMEM;
 }
 
+/* What grows down may have grown since the tree was told: whether a hint below it leaves the guard free, only the kernel knows. */
+static bool is_below_growing(const struct vms_space *space, const struct vms_place_req *want)
+{
+	const struct vms_vma *above = want->hint && !want->low2g ? vms_tree_find_from(&space->tree, want->hint) : NULL;
+
+	return above && (above->flags & VMS_VMA_GROWSDOWN) && above->range.start > want->hint;
+}
+
 /*
  * The address for a request that leaves it open: the kernel's own choice where that is what we want too.
  * Sets verdict, chosen and certain of @plan. -ENOMEM: nothing fits.
@@ -151,7 +159,7 @@ static int place(const struct decision *d, const struct vms_place_req *want, str
 		if (r == 0 && (!d->space->policy || (plan->certain && vms_policy_accepts(d->space, want, *ret_addr))))
 			return 0;
 	}
-	if (want->hugetlb && !d->max_start)
+	if ((want->hugetlb || (is_below_growing(d->space, want) && !d->space->policy)) && !d->max_start)
 		return vms_place_kernel(d->space, want, ret_addr, &plan->certain);
 	r = choose(d, want, ret_addr);
 	if (r < 0)
@@ -210,7 +218,8 @@ static struct vms_plan decide_mmap_fixed(const struct decision *d)
 	struct vms_plan plan = vms_plan_pass();
 	struct vms_range span;
 
-	if (!make_span(d->space, req->mmap.addr, req->mmap.length, &span))
+	if (!is_map_type(req->mmap.flags & MAP_TYPE, req->mmap.flags & MAP_ANONYMOUS) ||
+	    !make_span(d->space, req->mmap.addr, req->mmap.length, &span) || !vms_page_aligned(req->mmap.offset))
 		return plan;
 	if (outside(d->space, &span))
 		return vms_plan_refuse(outside_errno(d->space, &span));

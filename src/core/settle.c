@@ -37,6 +37,10 @@ static bool shows_mapping(const struct vms_vma *vma, const struct vms_range *ran
 		/* Device mappings may show no inode; private anonymous memory never has one. */
 		if (!file && !(vma->flags & VMS_VMA_SHARED) && seen[i].ino)
 			return false;
+		/* One call makes one object. */
+		if (seen[i].ino != seen[0].ino || seen[i].dev != seen[0].dev ||
+		    (seen[i].ino && seen[i].offset - seen[0].offset != seen[i].range.start - seen[0].range.start))
+			return false;
 		if (vma->ino && (seen[i].ino != vma->ino || seen[i].dev != vma->dev))
 			return false;
 		if (file && seen[i].ino &&
@@ -207,18 +211,27 @@ static bool is_lookalike(const struct vms_space *space, const struct vms_plan *p
 		return false;
 	for (old = vms_tree_find_from(&space->tree, plan->range.start);
 	     old && old->range.start < plan->range.end; old = vms_tree_next(old)) {
-		if (((old->flags ^ plan->vma.flags) & VMS_VMA_TOLD) ||
+		if (((old->flags ^ plan->vma.flags) & VMS_VMA_TOLD) || old->prot != plan->vma.prot ||
 		    (old->kind == VMS_KIND_FILE) != (plan->vma.kind == VMS_KIND_FILE))
 			return true;
 	}
 	return false;
 }
 
+/* Somebody else's mapping has taken the place that was chosen: what was to come there is somewhere else. */
+static bool is_taken(const struct vms_space *space, const struct vms_plan *plan)
+{
+	return plan->chosen && (plan->effect == VMS_EFFECT_MAP || plan->effect == VMS_EFFECT_MOVE) &&
+	       !vms_tree_is_free(&space->tree, &plan->range);
+}
+
 /* What the kernel shows in the plan's ranges does not tell enough. */
 static bool is_ambiguous(const struct vms_space *space, const struct vms_plan *plan, const struct vms_seen *seen)
 {
-	return !plan->chosen && (is_lookalike(space, plan, seen) || may_cut_growth(space, &plan->range) ||
-				 may_cut_growth(space, &plan->from));
+	if (plan->chosen)
+		return is_taken(space, plan);
+	return is_lookalike(space, plan, seen) || may_cut_growth(space, &plan->range) ||
+	       may_cut_growth(space, &plan->from);
 }
 
 bool vms_settle_shows(const struct vms_space *space, const struct vms_plan *plan, const struct vms_seen *seen)

@@ -107,15 +107,48 @@ static void settle_seen(struct vms_sup *sup, struct vms_thread *thread, const st
 	vms_trace_change(sup, thread, &plan);
 }
 
+/*
+ * True when what stands where @thread's mapping was to come may be of another call in flight, for which the same place was chosen;
+ * @or_unknown: or anything.
+ */
+static bool has_rival(const struct vms_mm *mm, const struct vms_thread *thread, bool or_unknown)
+{
+	const struct vms_plan *plan = &thread->plan;
+
+	if (!plan->chosen || plan->verdict == VMS_REMOTE)
+		return false;
+	for (const struct vms_thread *other = mm->in_flight; other; other = other->flight_next) {
+		if (other == thread)
+			continue;
+		if (other->plan.effect == VMS_EFFECT_UNKNOWN ? or_unknown :
+			    other->plan.chosen && vms_range_overlaps(&other->plan.range, &plan->range))
+			return true;
+	}
+	return false;
+}
+
+/* True when @thread has visibly done what it has in flight. A remote call says by itself when it is done. */
+static bool is_done(struct vms_sup *sup, struct vms_mm *mm, const struct vms_thread *thread, struct vms_seen *ret_seen)
+{
+	return thread->plan.verdict != VMS_REMOTE && read_seen(sup, mm, &thread->plan, ret_seen) == 0 &&
+	       vms_settle_shows(&mm->space, &thread->plan, ret_seen) && !has_rival(mm, thread, true);
+}
+
 void vms_flight_settle(struct vms_sup *sup, struct vms_thread *thread)
 {
 	struct vms_mm *mm = thread->process->mm;
+	struct vms_plan plan = thread->plan;
 	struct vms_seen seen;
 
 	if (!mm || read_seen(sup, mm, &thread->plan, &seen) < 0) {
 		vms_thread_land(thread);
 		if (mm)
 			mm->stale = true;
+		return;
+	}
+	if (has_rival(mm, thread, false)) {
+		vms_thread_land(thread);
+		reread(sup, thread->process, &plan);
 		return;
 	}
 	settle_seen(sup, thread, &seen);
@@ -130,8 +163,7 @@ static void settle_visible(struct vms_sup *sup, struct vms_mm *mm, const struct 
 		struct vms_seen seen;
 
 		next = thread->flight_next;
-		if (thread != self && read_seen(sup, mm, &thread->plan, &seen) == 0 &&
-		    vms_settle_shows(&mm->space, &thread->plan, &seen))
+		if (thread != self && is_done(sup, mm, thread, &seen))
 			settle_seen(sup, thread, &seen);
 	}
 }
@@ -150,8 +182,7 @@ static void settle_some(struct vms_sup *sup, struct vms_mm *mm, const struct vms
 
 		thread = mm->in_flight;
 		is_last = thread == last;
-		if (thread != self && read_seen(sup, mm, &thread->plan, &seen) == 0 &&
-		    vms_settle_shows(&mm->space, &thread->plan, &seen)) {
+		if (thread != self && is_done(sup, mm, thread, &seen)) {
 			settle_seen(sup, thread, &seen);
 			continue;
 		}

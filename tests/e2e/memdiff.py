@@ -24,6 +24,8 @@ REGRESSIONS = [
     ("remote high", "--seed=207 --ops=1000 --only=270"),
     ("fence high", "--seed=600 --ops=100 --only=4"),
     ("supervise low ordinary", "--seed=1602 --ops=1500 --only=1133"),
+    ("supervise low", "--seed=4000042 --ops=300 --threads=4 --only=93,95,109"),
+    ("remote low", "--seed=4000058 --ops=2000 --only=1548-1549"),
 ]
 
 

@@ -352,6 +352,8 @@ int main(int argc, char **argv)
 	/* An ordinary user's limit; root has the capability to pass it. */
 	setrlimit(RLIMIT_MEMLOCK, &locked);
 	shared.maps_page_zero = geteuid() == 0;
+	/* Where the processor has keys, there is one now. */
+	pkey_alloc(0, 0);
 	find_arenas();
 	for (unsigned int i = 0; i < shared.nr_workers; i++) {
 		workers[i].id = i;

@@ -153,6 +153,7 @@ static const struct row mmap_rows[] = {
 	{ "fixed across the end", SYS_mmap, { HI - 4096, 8192, RW, ANON | MAP_FIXED, -1u, 0 }, REFUSED(ENOMEM) },
 	{ "fixed across the end of user addresses is the kernel's", SYS_mmap,
 	  { USER_END - 4096, 8192, RW, ANON | MAP_FIXED, -1u, 0 }, PASS },
+	{ "fixed outside, of an offset that is no page's", SYS_mmap, { HI, 4096, RW, ANON | MAP_FIXED, -1u, 8 }, PASS },
 	{ "fixed and unaligned is the kernel's EINVAL", SYS_mmap, { 0x40000001, 4096, RW, ANON | MAP_FIXED, -1u, 0 },
 	  PASS },
 	{ "noreplace in a hole", SYS_mmap, { 0x40000000, 4096, RW, ANON | MAP_FIXED_NOREPLACE, -1u, 0 },
@@ -499,6 +500,20 @@ START_TEST(what_is_no_mapping_is_not_placed)
 }
 END_TEST
 
+START_TEST(below_something_that_grows_the_kernel_places)
+{
+	struct vms_vma growing = { .range = { 0x48000000, 0x48001000 }, .prot = RW, .may = VMS_PROT_ALL,
+				   .flags = VMS_VMA_GROWSDOWN };
+
+	ck_assert_int_eq(vms_tree_insert(&space.tree, &growing), 0);
+	space.remote_only = true;
+	decide(SYS_mmap, 0x47000000, PAGES(1), RW, ANON, -1u, 0);
+	ck_assert_int_eq(plan.verdict, VMS_CONTINUE);
+	decide(SYS_mmap, 0x48100000, PAGES(1), RW, ANON, -1u, 0);
+	ck_assert_int_eq(plan.verdict, VMS_REMOTE);
+}
+END_TEST
+
 START_TEST(a_retry_goes_below_the_rejected_place)
 {
 	struct vms_req req = req_of(SYS_mmap, 0, 4096, RW, ANON, -1u, 0);
@@ -783,6 +798,7 @@ int main(void)
 	tcase_add_test(tc, a_remote_mmap_names_its_address_and_replaces_nothing);
 	tcase_add_test(tc, a_remote_MAP_SHARED_VALIDATE_goes_by_the_name_of_MAP_SHARED);
 	tcase_add_test(tc, what_is_no_mapping_is_not_placed);
+	tcase_add_test(tc, below_something_that_grows_the_kernel_places);
 	tcase_add_test(tc, a_retry_goes_below_the_rejected_place);
 	tcase_add_test(tc, a_retry_of_a_hint_may_also_go_above_it);
 	tcase_add_test(tc, our_own_choice_stays_clear_of_calls_in_flight);

@@ -412,6 +412,37 @@ START_TEST(a_protection_that_READ_IMPLIES_EXEC_added_to_is_recorded)
 }
 END_TEST
 
+START_TEST(a_place_that_somebody_else_has_taken_asks_for_the_whole_space)
+{
+	decide(SYS_mmap, 0, PAGES(1), RW, ANON, -1u, 0);
+	both_have(anon(plan.range.start, plan.range.end, RW));
+	settle(VMS_SETTLED_REREAD);
+}
+END_TEST
+
+START_TEST(two_objects_are_not_one_mapping)
+{
+	struct vms_vma one = anon(FREE, FREE + PAGES(2), RW), two = anon(FREE + PAGES(2), FREE + PAGES(4), RW);
+
+	one.flags = two.flags = VMS_VMA_SHARED;
+	one.dev = two.dev = 1;
+	one.ino = 70;
+	two.ino = 71;
+	both_have(one);
+	both_have(two);
+	decide(SYS_mmap, FREE + PAGES(1), PAGES(2), RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1u, 0);
+	settle(VMS_SETTLED_UNDONE);
+}
+END_TEST
+
+START_TEST(what_READ_IMPLIES_EXEC_may_have_made_or_was_there_before_is_not_taken_for_done)
+{
+	both_have(anon(FREE, FREE + PAGES(2), RW | VMS_PROT_EXEC));
+	decide(SYS_mmap, FREE, PAGES(2), RW, ANON | MAP_FIXED, -1u, 0);
+	settle(VMS_SETTLED_REREAD);
+}
+END_TEST
+
 START_TEST(an_unknown_effect_asks_for_the_whole_space)
 {
 	decide(SYS_shmdt, A, 0, 0, 0, 0, 0);
@@ -630,6 +661,9 @@ int main(void)
 	tcase_add_test(tc, a_move_that_unmapped_its_target_and_failed_is_repaired_on_both_sides);
 	tcase_add_test(tc, what_is_mapped_below_something_that_may_have_grown_asks_for_the_whole_space);
 	tcase_add_test(tc, a_protection_that_READ_IMPLIES_EXEC_added_to_is_recorded);
+	tcase_add_test(tc, a_place_that_somebody_else_has_taken_asks_for_the_whole_space);
+	tcase_add_test(tc, two_objects_are_not_one_mapping);
+	tcase_add_test(tc, what_READ_IMPLIES_EXEC_may_have_made_or_was_there_before_is_not_taken_for_done);
 	tcase_add_test(tc, an_unknown_effect_asks_for_the_whole_space);
 	tcase_add_test(tc, a_grown_heap_moves_the_break);
 	tcase_add_test(tc, a_shrunk_heap_moves_the_break_back);
