@@ -221,8 +221,12 @@ static struct vms_plan decide_mmap_fixed(const struct decision *d)
 	if (!is_map_type(req->mmap.flags & MAP_TYPE, req->mmap.flags & MAP_ANONYMOUS) ||
 	    !make_span(d->space, req->mmap.addr, req->mmap.length, &span) || !vms_page_aligned(req->mmap.offset))
 		return plan;
-	if (outside(d->space, &span))
+	if (outside(d->space, &span)) {
+		/* As the kernel, which looks at the file before it looks for the place. */
+		if (!(req->mmap.flags & MAP_ANONYMOUS) && !d->facts->file.known)
+			return vms_plan_refuse(EBADF);
 		return vms_plan_refuse(outside_errno(d->space, &span));
+	}
 	/* EEXIST, unless another thread is just clearing the place. */
 	if ((req->mmap.flags & MAP_FIXED_NOREPLACE) && !vms_tree_is_free(&d->space->tree, &span))
 		return d->nr_busy ? pass_unknown() : plan;
@@ -714,23 +718,28 @@ static decide_fn *const deciders[VMS_NR_CALLS] = {
 	[VMS_CALL_EXIT_GROUP] = decide_pass,
 };
 
+static unsigned int mmap_needs(const struct vms_space *space, const struct vms_req *req)
+{
+	struct vms_range span;
+
+	if (req->mmap.flags & MAP_ANONYMOUS)
+		return 0;
+	if (!vms_exec_policy_is_plain(&space->exec_policy))
+		return VMS_NEED_FILE | VMS_NEED_VET;
+	/* The open mode matters for a shared mapping, the file system for one that may hold a huge page. */
+	if ((req->mmap.flags & MAP_TYPE) != MAP_PRIVATE || req->mmap.length >= VMS_HUGE_SIZE)
+		return VMS_NEED_FILE;
+	/* What is refused must have a file, and a place of our choice suit it. */
+	if (req->mmap.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
+		return make_span(space, req->mmap.addr, req->mmap.length, &span) && outside(space, &span) ? VMS_NEED_FILE : 0;
+	return space->remote_only || (req->mmap.flags & MAP_32BIT) ? VMS_NEED_FILE : 0;
+}
+
 unsigned int vms_decide_needs(const struct vms_space *space, const struct vms_req *req)
 {
-	const uint32_t fixed = MAP_FIXED | MAP_FIXED_NOREPLACE;
-
 	switch (req->call) {
 	case VMS_CALL_MMAP:
-		/* The open mode matters for a shared mapping, the file system for one that may hold a huge page. */
-		if (req->mmap.flags & MAP_ANONYMOUS)
-			return 0;
-		if (!vms_exec_policy_is_plain(&space->exec_policy))
-			return VMS_NEED_FILE | VMS_NEED_VET;
-		if ((req->mmap.flags & MAP_TYPE) != MAP_PRIVATE || req->mmap.length >= VMS_HUGE_SIZE)
-			return VMS_NEED_FILE;
-		/* A place of our choice must suit the file. */
-		return (space->remote_only || (req->mmap.flags & MAP_32BIT)) && !(req->mmap.flags & fixed) ?
-			       VMS_NEED_FILE :
-			       0;
+		return mmap_needs(space, req);
 	case VMS_CALL_SHMAT:
 		return VMS_NEED_SHM;
 	default:

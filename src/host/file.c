@@ -78,7 +78,8 @@ void vms_file_facts(pid_t tid, int pidfd, int fd, struct vms_facts *facts)
 	char path[48];
 	int mode = open_mode(tid, fd), seals;
 
-	if (mode < 0)
+	/* A descriptor that is none, for mmap (fs/file.c fget). */
+	if (mode < 0 || (mode & O_PATH))
 		return;
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", tid, fd);
 	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &st) < 0)

@@ -605,7 +605,8 @@ const struct operation operations[] = {
 	{ "ftruncate", 12, false, op_truncate },
 	{ "prctl", 8, false, op_prctl },
 	{ "mbind", 8, false, op_mbind },
-	{ "userfaultfd", 5, false, op_userfaultfd },
+	/* A child of another thread would inherit the descriptor, and with it the registration. */
+	{ "userfaultfd", 5, true, op_userfaultfd },
 	{ "brk", 50, true, op_brk },
 	{ "heap-hole", 20, true, op_heap_hole },
 	{ "RLIMIT_AS", 4, true, op_limit_as },

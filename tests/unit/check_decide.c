@@ -514,6 +514,20 @@ START_TEST(below_something_that_grows_the_kernel_places)
 }
 END_TEST
 
+START_TEST(outside_the_range_the_file_is_looked_at_first)
+{
+	struct vms_req req = req_of(SYS_mmap, HI, 4096, RW, MAP_PRIVATE | MAP_FIXED, 3, 0);
+
+	ck_assert_uint_eq(vms_decide_needs(&space, &req), VMS_NEED_FILE);
+	facts.file.known = false;
+	decide(SYS_mmap, HI, 4096, RW, MAP_PRIVATE | MAP_FIXED, 3, 0);
+	check_plan("no file", &(struct want)REFUSED(EBADF));
+	facts.file.known = true;
+	decide(SYS_mmap, HI, 4096, RW, MAP_PRIVATE | MAP_FIXED, 3, 0);
+	check_plan("a file", &(struct want)REFUSED(ENOMEM));
+}
+END_TEST
+
 START_TEST(a_retry_goes_below_the_rejected_place)
 {
 	struct vms_req req = req_of(SYS_mmap, 0, 4096, RW, ANON, -1u, 0);
@@ -799,6 +813,7 @@ int main(void)
 	tcase_add_test(tc, a_remote_MAP_SHARED_VALIDATE_goes_by_the_name_of_MAP_SHARED);
 	tcase_add_test(tc, what_is_no_mapping_is_not_placed);
 	tcase_add_test(tc, below_something_that_grows_the_kernel_places);
+	tcase_add_test(tc, outside_the_range_the_file_is_looked_at_first);
 	tcase_add_test(tc, a_retry_goes_below_the_rejected_place);
 	tcase_add_test(tc, a_retry_of_a_hint_may_also_go_above_it);
 	tcase_add_test(tc, our_own_choice_stays_clear_of_calls_in_flight);
