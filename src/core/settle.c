@@ -236,8 +236,12 @@ static bool is_ambiguous(const struct vms_space *space, const struct vms_plan *p
 
 bool vms_settle_shows(const struct vms_space *space, const struct vms_plan *plan, const struct vms_seen *seen)
 {
-	/* Whether it is sealed yet, smaps knows. */
-	return plan->effect != VMS_EFFECT_SEAL && shows(space, plan, seen) && !is_ambiguous(space, plan, seen);
+	/*
+	 * Whether it is sealed yet, smaps knows. What looked like this before tells nothing: the call may be yet to come, and undo what
+	 * others do meanwhile.
+	 */
+	return plan->effect != VMS_EFFECT_SEAL && shows(space, plan, seen) && !unchanged(space, plan, seen) &&
+	       !is_ambiguous(space, plan, seen);
 }
 
 enum vms_settled vms_settle(struct vms_space *space, struct vms_plan *plan, const struct vms_seen *seen)

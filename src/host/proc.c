@@ -164,9 +164,16 @@ int vms_proc_getfd(int pidfd, int fd)
 	return copy < 0 ? -errno : (int)copy;
 }
 
+int vms_proc_compare_mm(pid_t a, pid_t b)
+{
+	long order = syscall(SYS_kcmp, a, b, KCMP_VM, 0, 0);
+
+	return order == 0 ? 0 : order == 1 ? -1 : 1;
+}
+
 bool vms_proc_same_mm(pid_t a, pid_t b)
 {
-	return syscall(SYS_kcmp, a, b, KCMP_VM, 0, 0) == 0;
+	return vms_proc_compare_mm(a, b) == 0;
 }
 
 bool vms_proc_same_ns(pid_t a, pid_t b, const char *type)

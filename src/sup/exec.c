@@ -67,8 +67,7 @@ static void forget_mm(struct vms_sup *sup, struct vms_thread *thread)
 	while (thread->process->threads && thread->process->threads != thread)
 		vms_tasks_drop_thread(&sup->tasks, thread->process->threads);
 	vms_thread_land(thread);
-	vms_mm_unref(&sup->tasks, thread->process->mm);
-	thread->process->mm = NULL;
+	vms_sharers_leave(&sup->tasks, thread->process);
 	thread->process->ppid = -1;
 }
 

@@ -113,8 +113,7 @@ int vms_report_maps(struct vms_sup *sup, pid_t pid, json_t **ret, struct vms_err
 		return r;
 	/* In fence mode nothing keeps the tree up to date: it is read for the occasion. */
 	if (sup->options.mode == VMS_MODE_FENCE) {
-		vms_mm_unref(&sup->tasks, process->mm);
-		process->mm = NULL;
+		vms_sharers_leave(&sup->tasks, process);
 		process->leader_ended = vms_proc_status(pid, &status) == 0 && status.state == 'Z';
 	}
 	r = vms_tasks_load_mm(&sup->tasks, process);

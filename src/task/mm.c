@@ -84,17 +84,11 @@ void vms_mm_count(struct vms_tasks *tasks, struct vms_mm *mm)
 /* A known process with the same mm (vfork, CLONE_VM): its parent most likely, else any. */
 static struct vms_mm *find_shared(const struct vms_tasks *tasks, struct vms_process *process)
 {
-	struct vms_process *other = vms_tasks_parent(tasks, process), *next;
-	const pid_t parent = other ? other->pid : 0, tid = vms_process_tid(process);
+	const struct vms_process *parent = vms_tasks_parent(tasks, process);
 
-	if (other && other->mm && vms_proc_same_mm(tid, vms_process_tid(other)))
-		return other->mm;
-	HASH_ITER(hh, tasks->processes, other, next) {
-		if (other != process && other->mm && other->pid != parent &&
-		    vms_proc_same_mm(tid, vms_process_tid(other)))
-			return other->mm;
-	}
-	return NULL;
+	if (parent && parent->mm && vms_proc_same_mm(vms_process_tid(process), vms_process_tid(parent)))
+		return parent->mm;
+	return vms_sharers_find(tasks, process);
 }
 
 /* Mappings of the same file as the one that holds @addr. */
@@ -221,7 +215,7 @@ int vms_tasks_load_mm(struct vms_tasks *tasks, struct vms_process *process)
 	mm = find_shared(tasks, process);
 	if (mm) {
 		mm->refs++;
-		process->mm = mm;
+		vms_sharers_join(tasks, process, mm);
 		return 0;
 	}
 	r = vms_maps_open(vms_process_tid(process), &maps);
@@ -244,6 +238,6 @@ int vms_tasks_load_mm(struct vms_tasks *tasks, struct vms_process *process)
 		return r;
 	}
 	vms_mm_count(tasks, mm);
-	process->mm = mm;
+	vms_sharers_join(tasks, process, mm);
 	return 0;
 }

@@ -21,6 +21,8 @@ void vms_tasks_done(struct vms_tasks *tasks)
 
 	HASH_ITER(hh, tasks->processes, process, next)
 		vms_tasks_drop_process(tasks, process);
+	free(tasks->mms);
+	tasks->mms = NULL;
 }
 
 struct vms_thread *vms_tasks_find(const struct vms_tasks *tasks, pid_t tid)
@@ -255,7 +257,7 @@ void vms_tasks_drop_process(struct vms_tasks *tasks, struct vms_process *process
 		tasks->on_process_gone(process, tasks->arg);
 	while (process->threads)
 		vms_tasks_drop_thread(tasks, process->threads);
-	vms_mm_unref(tasks, process->mm);
+	vms_sharers_leave(tasks, process);
 	HASH_DEL(tasks->processes, process);
 	tasks->nr_processes--;
 	vms_fd_close(&process->pidfd);
@@ -268,11 +270,11 @@ int vms_tasks_exec(struct vms_tasks *tasks, struct vms_process *process, struct 
 
 	while (process->threads)
 		vms_tasks_drop_thread(tasks, process->threads);
-	vms_mm_unref(tasks, process->mm);
-	process->mm = mm;
+	vms_sharers_leave(tasks, process);
 	process->guarded = false;
 	process->exec_tid = 0;
 	process->leader_ended = false;
 	process->ppid = -1;
+	vms_sharers_join(tasks, process, mm);
 	return make_thread(tasks, process, process->pid, &leader);
 }

@@ -67,6 +67,8 @@ VMS_MUST_CHECK int vms_proc_pidfd(pid_t pid);
 VMS_MUST_CHECK int vms_proc_thread_pidfd(pid_t tid);
 /** A copy of @pidfd's descriptor @fd in this process (O_CLOEXEC), or -errno. */
 VMS_MUST_CHECK int vms_proc_getfd(int pidfd, int fd);
+/** The order of two tasks by their mm, which is the kernel's own: below, at or above 0. Not 0 also when it cannot be told. */
+int vms_proc_compare_mm(pid_t a, pid_t b);
 /** True when both have the same mm. False also when it cannot be told. */
 bool vms_proc_same_mm(pid_t a, pid_t b);
 

@@ -24,8 +24,11 @@
 #include "vmsup/host/proc.h"
 
 /** One address space; counted references of the processes that share it. */
+struct vms_process;
+
 struct vms_mm {
 	unsigned int refs;
+	struct vms_process *owner; /* one of those that have it, for sharers.c */
 	struct vms_space space;
 	struct vms_maps maps; /* the kernel's list, kept open */
 	struct vms_thread *in_flight; /* threads whose last call is not settled; linked by flight_next */
@@ -79,6 +82,8 @@ struct vms_tasks {
 	struct vms_thread *threads; /* by tid; owned */
 	size_t nr_processes, nr_threads;
 	size_t max_threads; /* cap */
+	struct vms_mm **mms; /* of which a process has a reference, in kcmp's order; owned, the mms are not */
+	size_t nr_mms, cap_mms;
 	unsigned long long made_processes, made_spaces; /* ever */
 	size_t max_vmas; /* most VMAs of any space that is gone */
 	struct vms_range range, user;
@@ -127,6 +132,12 @@ void vms_tasks_drop_process(struct vms_tasks *tasks, struct vms_process *process
  * waiting in a notification), attributes that the kernel does not tell taken from the parent's record.
  */
 VMS_MUST_CHECK int vms_tasks_load_mm(struct vms_tasks *tasks, struct vms_process *process);
+/** The mm of @process, when another process with a record has it too; borrowed. NULL: none that is known. */
+struct vms_mm *vms_sharers_find(const struct vms_tasks *tasks, const struct vms_process *process);
+/** Set process->mm; takes over a reference. @mm may be NULL. */
+void vms_sharers_join(struct vms_tasks *tasks, struct vms_process *process, struct vms_mm *mm);
+/** Give up process->mm. */
+void vms_sharers_leave(struct vms_tasks *tasks, struct vms_process *process);
 /** An empty mm record with @maps taken over. NULL: out of memory (maps stay the caller's). */
 struct vms_mm *vms_mm_new(struct vms_tasks *tasks, struct vms_maps *maps);
 /** It is the space of an i386 program. */
