@@ -88,7 +88,9 @@ static bool shows(const struct vms_space *space, const struct vms_plan *plan, co
 	case VMS_EFFECT_PROTECT:
 		return shows_prot(plan, seen);
 	case VMS_EFFECT_MOVE:
+		/* A move takes its protections along, whatever READ_IMPLIES_EXEC says. */
 		return shows_mapping(&plan->vma, &plan->range, seen->range, seen->nr_range) &&
+		       seen->range[0].prot == plan->vma.prot &&
 		       (plan->keeps_source || seen->nr_from == 0);
 	case VMS_EFFECT_BRK:
 		if (is_empty(&plan->range))
