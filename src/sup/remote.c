@@ -259,6 +259,11 @@ void vms_remote_event(struct vms_sup *sup, struct vms_tracee *tracee, int status
 			thread->process->mm->stale = true;
 		vms_thread_land(thread);
 	}
+	/* Reaped: a record that the guard kept would be taken for the next task of that number. */
+	if (vms_stop_of(status) == VMS_STOP_GONE) {
+		vms_tracee_drop(sup, tracee);
+		return;
+	}
 	if (tracee->guarded && tracee->is_stopped)
 		vms_ignore(vms_tracee_interrupt(tracee->tid));
 	if (r != -ESRCH)

@@ -15,6 +15,8 @@
 
 /* While a task is stopped for a job, its stop is looked for this often even if no SIGCHLD told of it. */
 #define LOOK_NS 100000000
+/* Stops and deaths that are dealt with before others get a turn. */
+#define MAX_AT_ONCE 32
 
 /* After exec the kernel reports the thread group's id; our record may stand under the tid of the thread that called. */
 static struct vms_tracee *find_after_exec(struct vms_sup *sup, pid_t pid)
@@ -192,6 +194,32 @@ static void arm(struct vms_sup *sup)
 		sup->look_armed = true;
 }
 
+static bool look_at_one(struct vms_sup *sup)
+{
+	int status;
+
+	for (const struct vms_tracee *tracee = sup->tracees; tracee; tracee = tracee->hh.next) {
+		const struct vms_thread *thread = vms_tasks_find(&sup->tasks, tracee->tid);
+		/* From execve a thread comes back with its leader's number. */
+		const pid_t pids[] = { tracee->tid, thread ? thread->process->pid : tracee->tid };
+
+		for (int i = 0; i < 2 && tracee->job != VMS_JOB_NONE; i++) {
+			if (waitpid(pids[i], &status, __WALL | WNOHANG) <= 0)
+				continue;
+			on_status(sup, pids[i], status);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* waitpid(-1) takes the first that has something to tell; those behind tasks that never cease to stop are asked by name. */
+static void look_at_jobs(struct vms_sup *sup)
+{
+	for (int i = 0; i < MAX_AT_ONCE && look_at_one(sup); i++)
+		;
+}
+
 static void on_look(void *arg, int fd, unsigned int events)
 {
 	struct vms_sup *sup = arg;
@@ -201,6 +229,7 @@ static void on_look(void *arg, int fd, unsigned int events)
 	if (read(fd, &ticks, sizeof(ticks)) < 0)
 		return;
 	sup->look_armed = false;
+	look_at_jobs(sup);
 	vms_wait_all(sup);
 	if (has_job(sup) | vms_wait_wakes_front(sup))
 		arm(sup);
@@ -227,22 +256,27 @@ void vms_wait_done(struct vms_sup *sup)
 
 void vms_wait_all(struct vms_sup *sup)
 {
-	int status;
-	pid_t pid;
+	int status, nr = 0;
+	pid_t pid = 0;
 
-	while ((pid = waitpid(-1, &status, __WALL | WNOHANG | WUNTRACED)) > 0)
+	while (nr < MAX_AT_ONCE && (pid = waitpid(-1, &status, __WALL | WNOHANG | WUNTRACED)) > 0) {
 		on_status(sup, pid, status);
+		nr++;
+	}
 	/*
 	 * That a process was continued is reported once, to its tracer or to its parent, whoever asks first: never ask for
 	 * one whose parent is somebody else. The answer may be a stop that has come meanwhile.
 	 */
-	while (!sup->main_exited &&
+	while (!sup->main_exited && nr++ < MAX_AT_ONCE &&
 	       waitpid(sup->main_pid, &status, __WALL | WNOHANG | WUNTRACED | WCONTINUED) > 0) {
 		if (WIFCONTINUED(status))
 			main_continues(sup);
 		else
 			on_status(sup, sup->main_pid, status);
 	}
+	/* A task that never ceases to stop must not keep others from being answered: the rest has the next turn. */
+	if (nr >= MAX_AT_ONCE)
+		kill(getpid(), SIGCHLD);
 }
 
 void vms_wait_rest(struct vms_sup *sup)

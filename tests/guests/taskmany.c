@@ -114,36 +114,62 @@ static void tree(int n)
 		;
 }
 
-/* Until N processes have had a number that another had before: long-lived ones with maps of their own among them. */
-static void recycle(int n)
+static void end(pid_t pid)
+{
+	int status = 0;
+
+	if (!pid)
+		return;
+	kill(pid, SIGKILL);
+	if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status))
+		wrong++;
+}
+
+static void nop(int sig)
+{
+	(void)sig;
+}
+
+/* One whose number others will have: with maps of an odd kind, so that its record would not fit them. */
+static void one_of_many(int i, bool keep, const char *self)
+{
+	char *const argv[] = { (char *)self, (char *)"nothing", NULL };
+	struct sigaction sa = { .sa_handler = nop };
+	int bad = 0;
+
+	/* Under the signal guard, some of those that will be killed in a memory call, and some others. */
+	if (i % 3 == 0)
+		sigaction(SIGUSR1, &sa, NULL);
+	for (int k = 0; k < i % 5; k++)
+		bad += mmap(NULL, 4096u << k, k & 1 ? PROT_NONE : PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+		       MAP_FAILED;
+	do {
+		bad += map_own((unsigned int)i);
+		/* In the end it is killed, in a memory call or not. */
+		if (keep)
+			usleep(i % 80 ? 3000 : 10000);
+	} while (keep && !bad);
+	if (i % 4 == 1 && !bad) {
+		execv(self, argv);
+		bad = 77;
+	}
+	_exit(bad);
+}
+
+/* Until N processes have had a number that another had before. */
+static void recycle(int n, const char *self)
 {
 	static unsigned char seen[1 << 22];
-	enum { KEPT = 8 };
+	enum { KEPT = 4 };
 	pid_t kept[KEPT] = { 0 };
-	int again = 0, fds[2];
+	int again = 0;
 
-	if (pipe(fds))
-		exit(99);
 	for (int i = 0; again < n; i++) {
 		bool keep = i % 40 == 0;
 		pid_t pid = fork();
 
-		if (pid == 0) {
-			char byte;
-			int bad = 0;
-
-			/* Maps of an odd kind, so that another's record would not fit. */
-			for (int k = 0; k < i % 5; k++)
-				bad += mmap(NULL, 4096u << k, k & 1 ? PROT_NONE : PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
-				       MAP_FAILED;
-			bad += map_own((unsigned int)i);
-			if (keep) {
-				close(fds[1]);
-				(void)!read(fds[0], &byte, 1);
-				bad += map_own((unsigned int)i);
-			}
-			_exit(bad);
-		}
+		if (pid == 0)
+			one_of_many(i, keep, self);
 		if (pid < 0) {
 			printf("fork: %s\n", strerror(errno));
 			exit(1);
@@ -156,17 +182,11 @@ static void recycle(int n)
 			reap(pid);
 			continue;
 		}
-		if (kept[i / 40 % KEPT]) {
-			kill(kept[i / 40 % KEPT], SIGKILL);
-			waitpid(kept[i / 40 % KEPT], NULL, 0);
-		}
+		end(kept[i / 40 % KEPT]);
 		kept[i / 40 % KEPT] = pid;
 	}
-	close(fds[1]);
-	for (int i = 0; i < KEPT; i++) {
-		if (kept[i])
-			reap(kept[i]);
-	}
+	for (int i = 0; i < KEPT; i++)
+		end(kept[i]);
 }
 
 int main(int argc, char **argv)
@@ -182,7 +202,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(argv[1], "tree"))
 		tree(n);
 	else if (!strcmp(argv[1], "recycle"))
-		recycle(n);
+		recycle(n, argv[0]);
 	else
 		return map_own(1);
 	printf("wrong %d\n", (int)wrong);
