@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """i386 programs: as natively, inside the range, and mixed with 64-bit ones; refused where they cannot be."""
 
+import json
 import os
 import re
 import struct
@@ -13,6 +14,7 @@ LOW = t.ways(modes=BOTH_MODES, ranges=("low",))
 WIDE = t.ways(modes=BOTH_MODES, users=(t.ME,), ranges=("all32", "across"))
 REMOTE = t.ways(places=("remote",), users=(t.ME,), ranges=("low", "all32"))
 MINE = t.ways(modes=BOTH_MODES, users=(t.ME,), ranges=("low",))
+END = 0xFFFFE000
 FILE = {"file": "x" * 65536}
 
 
@@ -135,6 +137,25 @@ def escapes(way):
     got = t.expect(t.finish(proc), -15)
     wrong = [x for x in got.out.splitlines() if re.search(r": (ok|OUTSIDE)$", x) and not x.endswith("hint: ok")]
     t.require(not wrong, "wrong answers: %s\n%s" % (", ".join(wrong), got))
+
+
+@s.case_for(t.ways(users=(t.ME,), ranges=("low", "all32", "across")))
+def maps(way):
+    """maps knows the parts of an i386 program, its fence, and the range it lives in"""
+    with t.Held(way, [guest("mapper"), "file"], FILE) as g:
+        got = t.expect(t.verb(way, "maps", str(g.pid), "--json"), 0)
+        report = json.loads(got.out)
+        have = [(int(m["start"], 16), int(m["end"], 16), m["kind"]) for m in report["maps"]]
+        kinds = {kind for _, _, kind in have}
+        missing = {"exe", "interp", "heap", "stack", "anon", "file", "shm", "vdso", "fence"} - kinds
+        t.require(not missing, "no mapping of kind %s\n%s" % (", ".join(missing), got))
+        t.require(max(end for _, end, _ in have) == END, "not all up to %#x\n%s" % (END, got))
+        for m in t.kernel_maps(g.pid):
+            if m.file == "[vsyscall]":
+                continue
+            inside = any(start <= m.start and m.end <= end for start, end, _ in have)
+            parts = sum(min(m.end, end) - max(m.start, start) for start, end, _ in have if start < m.end and end > m.start)
+            t.require(inside or parts == m.end - m.start, "%x-%x is not there\n%s" % (m.start, m.end, got))
 
 
 # ---- signals ------------------------------------------------------------------------------------
