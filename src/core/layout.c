@@ -95,6 +95,8 @@ int vms_layout_make(const struct vms_layout_req *req, struct vms_layout *ret_lay
 	struct vms_layout out = { 0 };
 	vms_addr_t top, bottom;
 
+	if (req->randomize && req->whole_top)
+		top_slide = vms_layout_top_max(&req->range);
 	if (req->exe.size + req->interp.size + req->vdso.size + room + 2 * guard > hi - lo)
 		return too_small(req, err);
 	top = vms_page_down(hi - top_slide);

@@ -10,6 +10,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "vmsup/core/call.h"
@@ -68,6 +69,17 @@ vms_addr_t vms_reloc_moved(const struct vms_reloc *reloc, vms_addr_t addr)
 	return addr - reloc->image.parts[part].span.start + reloc->new_start[part];
 }
 
+/*
+ * RLIMIT_AS counts the top gap and is set for the largest there is (sup/limit.c): under a limit it has that size, so that the
+ * limit is what it says.
+ */
+static bool has_limit(pid_t pid)
+{
+	struct rlimit limit;
+
+	return prlimit(pid, RLIMIT_AS, NULL, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
 static int choose_layout(struct vms_reloc *reloc, vms_addr_t stack_limit, uint64_t seed)
 {
 	const struct vms_image_part *parts = reloc->image.parts;
@@ -77,6 +89,7 @@ static int choose_layout(struct vms_reloc *reloc, vms_addr_t stack_limit, uint64
 		.stack_limit = stack_limit,
 		.randomize = reloc->conf->randomize,
 		.seed = seed,
+		.whole_top = has_limit(reloc->pid),
 	};
 	struct vms_layout_part *const to[VMS_NR_PARTS] = {
 		[VMS_PART_EXE] = &req.exe,

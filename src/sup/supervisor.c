@@ -181,7 +181,7 @@ static vms_addr_t fence_bytes(const struct vms_sup *sup, const struct vms_reloc_
 
 	if (!sup->moves_images)
 		return 0;
-	/* The top gap differs from exec to exec; a limit is that much looser at the most. */
+	/* As it is under a limit. In a process that sets itself one it was random; the limit is that much looser. */
 	size = conf->top_end - conf->image_range.end;
 	if (conf->randomize)
 		size += vms_layout_top_max(&conf->image_range);

@@ -302,6 +302,17 @@ def as_limit_inside(way):
     t.same_as_native(t.run_native(way.user, argv, env=env), t.run(way, argv, env=env))
 
 
+COUNT_MAPS = 'my $n = 0; $n++ while syscall(9, 0, 1 << 20, 0, 0x22, -1, 0) != -1; print $n'
+
+
+@s.case_for(t.ways(modes=("supervise", "fence")))
+def as_limit_exact(way):
+    """a program executed under RLIMIT_AS gets as much as it does natively"""
+    argv = ["bash", "-c", "ulimit -v 300000; perl -e '%s'" % COUNT_MAPS]
+    native, got = int(t.run_native(way.user, argv).out), int(t.expect(t.run(way, argv), 0).out)
+    t.require(abs(native - got) <= 1, "natively %d MiB, here %d" % (native, got))
+
+
 @s.case_for(t.ways(modes=("fence",), ranges=("low",)))
 def as_limit_fence(way):
     """in fence mode a program after ulimit -v either runs or fails with a sentence; nothing hangs"""

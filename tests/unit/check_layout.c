@@ -124,6 +124,18 @@ START_TEST(every_random_layout_keeps_the_rules)
 }
 END_TEST
 
+START_TEST(under_a_limit_the_top_gap_has_its_full_size)
+{
+	struct vms_layout_req req = request(0x10000, 0x7fff0000);
+
+	req.whole_top = true;
+	ck_assert_uint_eq(make(&req).top, req.range.end);
+	req.randomize = true;
+	for (req.seed = 0; req.seed < 100; req.seed++)
+		ck_assert_uint_eq(req.range.end - make(&req).top, vms_layout_top_max(&req.range));
+}
+END_TEST
+
 START_TEST(a_program_lies_at_or_above_its_own_size)
 {
 	struct vms_layout_req req = request(0x10000, 0x7fff0000);
@@ -244,6 +256,7 @@ int main(void)
 	tcase_add_test(tc, without_randomness_a_layout_is_always_the_same);
 	tcase_add_test(tc, a_seed_repeats_its_layout_and_others_differ);
 	tcase_add_test(tc, every_random_layout_keeps_the_rules);
+	tcase_add_test(tc, under_a_limit_the_top_gap_has_its_full_size);
 	tcase_add_test(tc, a_program_lies_at_or_above_its_own_size);
 	tcase_add_test(tc, an_unlimited_stack_gets_its_documented_room_and_a_huge_limit_a_quarter);
 	tcase_add_test(tc, parts_that_are_absent_take_no_room);

@@ -29,6 +29,7 @@ struct vms_layout_req {
 	vms_addr_t stack_limit; /* RLIMIT_STACK, bytes; all ones: unlimited */
 	bool randomize;
 	uint64_t seed; /* with randomize: the same seed gives the same layout */
+	bool whole_top; /* with randomize: the top gap is as large as it may be, because a limit counts it */
 };
 
 struct vms_layout {
