@@ -39,6 +39,7 @@ struct front {
 	bool want_verdict;
 	bool ended; /* the program; wait_status is its own from then on */
 	bool leaving;
+	bool sees_off; /* the supervisor is ending, too */
 	int wait_status; /* what this process ends like, as wait(2) tells it */
 };
 
@@ -228,6 +229,9 @@ static void on_message(struct front *f, struct vms_front_msg *m)
 			stop_self(f, m->value);
 		tell(f, VMS_FRONT_RESUMED, 0);
 		break;
+	case VMS_FRONT_LAST:
+		f->sees_off = true;
+		break;
 	case VMS_FRONT_EXITED:
 		f->ended = true;
 		f->wait_status = m->value;
@@ -237,6 +241,7 @@ static void on_message(struct front *f, struct vms_front_msg *m)
 		m->text[sizeof(m->text) - 1] = '\0';
 		if (m->text[0])
 			vms_log("%s", m->text);
+		f->sees_off = true;
 		leave(f, W_EXITCODE(m->value ? m->value & 0xff : VMS_EXIT_VMSUP, 0));
 		break;
 	case VMS_FRONT_VERDICT:
@@ -245,6 +250,7 @@ static void on_message(struct front *f, struct vms_front_msg *m)
 			supervisor_lost(f);
 		else
 			leave(f, m->value ? W_EXITCODE(m->value & 0xff, 0) : f->wait_status);
+		f->sees_off = true;
 		break;
 	default: /* CONTINUED: whoever continued the program continued us, or we never stopped */
 		break;
@@ -389,6 +395,19 @@ static void watch(struct front *f)
 	}
 }
 
+/*
+ * Wait for a supervisor that is about to end, so that none is left for an init that may not wait for it (a container's first
+ * process often does not); but not for ever.
+ */
+static void see_off(const struct front *f)
+{
+	vms_autofd pidfd = pidfd_open(f->supervisor, 0);
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	if (pidfd >= 0 && poll(&p, 1, 10000) == 1)
+		(void)waitpid(f->supervisor, NULL, WNOHANG);
+}
+
 int vms_front_run(int fd, pid_t supervisor, bool want_verdict)
 {
 	struct front f = {
@@ -408,5 +427,7 @@ int vms_front_run(int fd, pid_t supervisor, bool want_verdict)
 	vms_witness_stop(&f.witness);
 	vms_fd_close(&f.signal_fd);
 	vms_fd_close(&f.fd);
+	if (f.sees_off)
+		see_off(&f);
 	return end_like(f.wait_status);
 }

@@ -309,6 +309,11 @@ static bool is_hung_up(int fd)
 	return poll(&p, 1, 0) > 0 && !(p.revents & POLLIN) && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
 }
 
+bool vms_sup_is_over(const struct vms_sup *sup)
+{
+	return is_hung_up(sup->listener.fd);
+}
+
 static void on_listener(void *arg, int fd, unsigned int events)
 {
 	struct vms_sup *sup = arg;

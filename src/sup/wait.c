@@ -139,6 +139,8 @@ static void on_main(struct vms_sup *sup, int status)
 		sup->main_exited = true;
 		sup->main_stopped = false;
 		sup->untold_stop = 0;
+		if (vms_sup_is_over(sup))
+			vms_front_tell(sup->front_fd, VMS_FRONT_LAST, 0, NULL);
 		vms_front_tell(sup->front_fd, VMS_FRONT_EXITED, status, NULL);
 		if (vms_wait_wakes_front(sup))
 			vms_wait_soon(sup);

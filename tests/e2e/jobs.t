@@ -427,6 +427,18 @@ def orphans(way):
     t.require(t.read_text(os.path.join(work, "late")) == "late\n", "the orphan was cut off")
 
 
+@s.case_for(t.ways(modes=("supervise", "fence"), users=(t.ME,), ranges=("low",)))
+def nothing_left(way):
+    """when the whole tree has ended with the program, nothing is left for init to wait for"""
+    for argv, extra in ((["true"], ()), (["bash", "-c", "seq 3 | cat; kill -9 $$"], ()), (["true"], ["--stats=st"]),
+                        (["/nonexistent"], ()), (["true"], ["--range=0x10000-0x11000"])):
+        work = t.place.fresh(way.user)
+        proc = t.Proc(t.vmsup_argv(way, argv, audit=False, extra=extra), work, t.place.env(way.user))
+        proc.wait()
+        left = t.descendants()
+        t.require(not left, "after %s %s\n%s" % (argv, extra, t.snapshot_of(left)))
+
+
 @s.case_for(MINE)
 def several(way):
     """several runs side by side do not disturb one another"""

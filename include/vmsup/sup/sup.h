@@ -260,6 +260,8 @@ void vms_front_tell(int fd, enum vms_front_kind kind, int value, const char *tex
 void vms_main_report(struct vms_sup *sup);
 /** The program runs: tell the front, once. */
 void vms_main_started(struct vms_sup *sup);
+/** True when the last task of the tree is gone. */
+bool vms_sup_is_over(const struct vms_sup *sup);
 
 /* stats.c, trace.c */
 void vms_stats_write(struct vms_sup *sup);

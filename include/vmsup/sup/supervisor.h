@@ -17,6 +17,7 @@
  *   STARTED   value = pid of the program
  *   STOPPED   value = the signal that stopped it (the front stops itself by the same)
  *   CONTINUED the program runs again
+ *   LAST      before EXITED: nobody else is left in the tree, so the supervisor ends as well
  *   EXITED    value = wait status; the front leaves, the supervisor stays while tasks are left
  *   FAILED    value = exit status for the front (125, 126, 127); text = the sentence for stderr
  *   VERDICT   value = 0, or 125 when an audit found a divergence; the last message, sent when the
@@ -31,6 +32,7 @@ enum vms_front_kind {
 	VMS_FRONT_STARTED = 1,
 	VMS_FRONT_STOPPED,
 	VMS_FRONT_CONTINUED,
+	VMS_FRONT_LAST,
 	VMS_FRONT_EXITED,
 	VMS_FRONT_FAILED,
 	VMS_FRONT_VERDICT,
