@@ -12,7 +12,7 @@
 #include "vmsup/conf/nearest.h"
 
 const struct vms_verb *const vms_verbs[] = {
-	&vms_verb_run, &vms_verb_maps, &vms_verb_ps, &vms_verb_limit, &vms_verb_replay, &vms_verb_doctor, &vms_verb_help, NULL,
+	&vms_verb_run, &vms_verb_maps, &vms_verb_ps, &vms_verb_limit, &vms_verb_replay, &vms_verb_explain, &vms_verb_doctor, &vms_verb_help, NULL,
 };
 #define VERBS_COUNT (sizeof(vms_verbs) / sizeof(vms_verbs[0]) - 1)
 

@@ -97,8 +97,19 @@ static int answer_ask(struct vms_sup *sup, const struct vms_ask *ask, pid_t peer
 		return vms_report_ps(sup, ret_result);
 	if (ask->kind == VMS_ASK_LIMIT && vms_report_changes(ask) && !is_outside(peer))
 		return vms_err_set(err, -EPERM, "a process cannot change the limits of the tree that it is in: ask from outside");
-	r = ask->kind == VMS_ASK_LIMIT ? vms_report_limit(sup, ask, ret_result, err) :
-					 vms_report_maps(sup, ask->pid, ret_result, err);
+	switch (ask->kind) {
+	case VMS_ASK_LIMIT:
+		r = vms_report_limit(sup, ask, ret_result, err);
+		break;
+	case VMS_ASK_EXPLAIN:
+		r = vms_report_refusals(sup, ask->pid, ret_result);
+		break;
+	case VMS_ASK_PS:
+	case VMS_ASK_MAPS:
+	default:
+		r = vms_report_maps(sup, ask->pid, ret_result, err);
+		break;
+	}
 	if (r == -ESRCH && !err->text[0])
 		vms_err_set(err, r, "process %d is not in the tree of this supervisor",
 			    (int)ask->pid);

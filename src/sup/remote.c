@@ -221,6 +221,7 @@ static void finish(struct vms_sup *sup, struct vms_tracee *tracee)
 		if (thread->is_in_flight)
 			vms_flight_settle(sup, thread);
 	}
+	vms_refusal_note(sup, &tracee->trap, &tracee->req, &tracee->plan, result, true);
 	if (sup->trace)
 		vms_trace_write(sup, &tracee->trap, &tracee->req, &tracee->plan, result, true, tracee->began);
 	vms_tracee_unpin(sup, tracee);

@@ -9,16 +9,11 @@
 #include "vmsup/sup/sup.h"
 #include "vmsup/wire/msg.h"
 
-static json_t *hex(vms_addr_t value)
-{
-	return json_sprintf("0x%" PRIx64, value);
-}
-
 static json_t *range_json(const struct vms_sup *sup)
 {
 	if (!sup->reloc_conf.fence)
 		return json_null();
-	return json_pack("{s:o, s:o}", "start", hex(sup->range.start), "end", hex(sup->range.end));
+	return json_pack("{s:o, s:o}", "start", vms_msg_hex(sup->range.start), "end", vms_msg_hex(sup->range.end));
 }
 
 static const char *mode_name(const struct vms_sup *sup)
@@ -58,8 +53,8 @@ static json_t *vma_json(struct vms_mm *mm, const struct vms_vma *vma)
 		prot[2] = 'x';
 	/* The tree knows a file by device and inode; its name is only asked for here. */
 	named = vma->ino && mm && vms_maps_name(&mm->maps, vma->range.start, name, sizeof(name)) == 0 && name[0];
-	return json_pack("{s:o, s:o, s:s, s:b, s:s, s:o, s:o, s:I}", "start", hex(vma->range.start), "end",
-			 hex(vma->range.end), "prot", prot, "shared", (vma->flags & VMS_VMA_SHARED) != 0, "kind",
+	return json_pack("{s:o, s:o, s:s, s:b, s:s, s:o, s:o, s:I}", "start", vms_msg_hex(vma->range.start), "end",
+			 vms_msg_hex(vma->range.end), "prot", prot, "shared", (vma->flags & VMS_VMA_SHARED) != 0, "kind",
 			 vms_vma_kind_name(vma->kind), "flags", flags_json(vma), "file",
 			 named ? vms_msg_text(name) : json_null(), "offset", (json_int_t)vma->offset);
 }
@@ -126,8 +121,8 @@ int vms_report_maps(struct vms_sup *sup, pid_t pid, json_t **ret, struct vms_err
 	vms_usage_of(&mm->space, &u);
 	*ret = json_pack("{s:i, s:i, s:o, s:o, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "pid", (int)pid,
 			 "supervisor", (int)getpid(), "command", vms_msg_text(status.comm), "range",
-			 range_json(sup), "mode", mode_name(sup), "brk_base", hex(mm->space.brk.base), "brk",
-			 hex(mm->space.brk.current), "brk_frontier", hex(mm->space.brk.frontier), "va",
+			 range_json(sup), "mode", mode_name(sup), "brk_base", vms_msg_hex(mm->space.brk.base), "brk",
+			 vms_msg_hex(mm->space.brk.current), "brk_frontier", vms_msg_hex(mm->space.brk.frontier), "va",
 			 (json_int_t)u.used[VMS_LIMIT_VA], "commit", (json_int_t)u.used[VMS_LIMIT_COMMIT], "reserved",
 			 (json_int_t)(u.used[VMS_LIMIT_VA] - u.used[VMS_LIMIT_COMMIT]), "mappings",
 			 (json_int_t)u.used[VMS_LIMIT_MAPS], "limits", vms_msg_limits(&process->limits), "tree_limits",
@@ -232,5 +227,42 @@ int vms_report_limit(struct vms_sup *sup, const struct vms_ask *ask, json_t **re
 	*ret = json_pack("{s:i, s:o, s:o, s:o, s:o}", "pid", (int)ask->pid, "used", used, "limits",
 			 vms_msg_limits(&process->limits), "tree", usage_json(&sup->tasks.total), "tree_limits",
 			 vms_msg_limits(&sup->tasks.tree_limits));
+	return *ret ? 0 : -ENOMEM;
+}
+
+static json_t *refusal_json(const struct vms_refusal *r)
+{
+	const struct vms_call_info *info = vms_call_get(r->call);
+	const char *name = strerrorname_np(r->error);
+	json_t *args = json_array(), *object;
+
+	for (unsigned int i = 0; i < info->nr_args; i++)
+		json_array_append_new(args, vms_msg_hex(r->args[i]));
+	object = json_pack("{s:i, s:o, s:s, s:o, s:s, s:I}", "pid", (int)r->pid, "command", vms_msg_text(r->command), "call",
+			   info->name, "args", args, "errno", name ? name : "EIO", "count", (json_int_t)r->count);
+	if (r->injected)
+		json_object_set_new(object, "injected", json_true());
+	if (r->rule)
+		json_object_set_new(object, "policy", json_string(vms_wx_option((enum vms_wx_rule)r->rule)));
+	if (r->limit)
+		json_object_set_new(object, "limit",
+				    json_sprintf("%smax-%s", r->tree_limit ? "tree-" : "", vms_limit_name((enum vms_limit)r->limit)));
+	return object;
+}
+
+int vms_report_refusals(struct vms_sup *sup, pid_t pid, json_t **ret)
+{
+	struct vms_process *process;
+	json_t *list;
+
+	if (pid != getpid() && find_process(sup, pid, &process) < 0)
+		return -ESRCH;
+	list = json_array();
+	for (size_t i = 0; i < VMS_NR_REFUSALS; i++) {
+		if (sup->refusals[i].count)
+			json_array_append_new(list, refusal_json(&sup->refusals[i]));
+	}
+	*ret = json_pack("{s:i, s:o, s:s, s:o}", "supervisor", (int)getpid(), "range", range_json(sup), "mode", mode_name(sup),
+			 "refusals", list);
 	return *ret ? 0 : -ENOMEM;
 }

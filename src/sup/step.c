@@ -76,6 +76,7 @@ bool vms_step_answer(struct vms_sup *sup, const struct vms_trap *trap, const str
 	}
 	if (r < 0)
 		sup->stats.stale++;
+	vms_refusal_note(sup, trap, req, plan, result, has_result);
 	if (sup->trace)
 		vms_trace_write(sup, trap, req, plan, result, has_result, began);
 	return r == 0;

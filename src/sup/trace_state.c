@@ -36,7 +36,7 @@ void vms_trace_space(struct vms_sup *sup, const struct vms_process *process)
 				  (int)process->pid, "space", (json_int_t)mm->created, "range", vms_trace_range(&s->range), "user",
 				  vms_trace_range(&s->user), "arch", (int)s->arch, "confined", (int)s->confined, "legacy_layout",
 				  (int)s->legacy_layout, "read_implies_exec", (int)s->read_implies_exec, "remote_only",
-				  (int)s->remote_only, "ceiling", vms_trace_hex(s->ceiling), "brk", vms_trace_brk(&s->brk), "vmas",
+				  (int)s->remote_only, "ceiling", vms_msg_hex(s->ceiling), "brk", vms_trace_brk(&s->brk), "vmas",
 				  vms_trace_vmas(&s->tree, &s->user)));
 }
 
@@ -55,7 +55,7 @@ void vms_trace_change(struct vms_sup *sup, const struct vms_thread *thread, cons
 								 vms_trace_vmas(&mm->space.tree, ranges[i])));
 	}
 	write_line(sup, json_pack("{s:s, s:i, s:I, s:o, s:o, s:o}", "event", "change", "tid", (int)thread->tid, "space",
-				  (json_int_t)mm->created, "ceiling", vms_trace_hex(mm->space.ceiling), "brk",
+				  (json_int_t)mm->created, "ceiling", vms_msg_hex(mm->space.ceiling), "brk",
 				  vms_trace_brk(&mm->space.brk), "changes", changes));
 }
 
@@ -82,11 +82,11 @@ void vms_trace_decision(struct vms_sup *sup, const struct vms_thread *thread, co
 	for (size_t i = 0; i < decided->nr_busy; i++)
 		json_array_append_new(tids, json_integer(vms_thread_of_plan(decided->busy[i])->tid));
 	for (int i = 0; i < 6; i++)
-		json_array_append_new(args, vms_trace_hex(trap->args[i]));
+		json_array_append_new(args, vms_msg_hex(trap->args[i]));
 	object = json_pack("{s:s, s:i, s:i, s:I, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:o}", "event", "decision", "pid",
 			   (int)process->pid, "tid", (int)thread->tid, "space", (json_int_t)mm->created, "arch", (int)trap->arch, "nr",
 			   trap->nr, "args", args, "facts", vms_trace_facts(decided->facts), "busy", tids, "random",
-			   vms_trace_hex(decided->random), "rejected", vms_trace_hex(decided->rejected), "verdict", (int)plan->verdict,
+			   vms_msg_hex(decided->random), "rejected", vms_msg_hex(decided->rejected), "verdict", (int)plan->verdict,
 			   "error", plan->error, "range", vms_trace_range(&plan->range));
 	json_object_set_new(object, "used", used_json(&mm->counted, &mm->in_flight_growth));
 	json_object_set_new(object, "tree_used", used_json(&sup->tasks.total, &sup->tasks.in_flight_growth));

@@ -3,6 +3,7 @@
 #include "vmsup/wire/frame.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -53,6 +54,7 @@ static const struct {
 	{ "maps", VMS_ASK_MAPS },
 	{ "ps", VMS_ASK_PS },
 	{ "limit", VMS_ASK_LIMIT },
+	{ "explain", VMS_ASK_EXPLAIN },
 };
 
 static int parse_pid(const json_t *pid, pid_t *ret_pid, struct vms_err *err)
@@ -318,4 +320,9 @@ json_t *vms_msg_text(const char *bytes)
 	json = json_stringn(text, (size_t)(out - text));
 	free(text);
 	return json;
+}
+
+json_t *vms_msg_hex(uint64_t value)
+{
+	return json_sprintf("0x%" PRIx64, value);
 }

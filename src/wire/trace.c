@@ -2,39 +2,35 @@
 #include "vmsup/wire/trace.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-json_t *vms_trace_hex(uint64_t value)
-{
-	return json_sprintf("0x%" PRIx64, value);
-}
+#include "vmsup/wire/msg.h"
 
 json_t *vms_trace_range(const struct vms_range *range)
 {
-	return json_pack("[o, o]", vms_trace_hex(range->start), vms_trace_hex(range->end));
+	return json_pack("[o, o]", vms_msg_hex(range->start), vms_msg_hex(range->end));
 }
 
 json_t *vms_trace_rules(const struct vms_place_rules *r)
 {
-	return json_pack("{s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:b}", "mmap_min_addr", vms_trace_hex(r->mmap_min_addr),
-			 "hint_min", vms_trace_hex(r->hint_min), "guard", vms_trace_hex(r->guard), "thp_anon_multiple",
+	return json_pack("{s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:b}", "mmap_min_addr", vms_msg_hex(r->mmap_min_addr),
+			 "hint_min", vms_msg_hex(r->hint_min), "guard", vms_msg_hex(r->guard), "thp_anon_multiple",
 			 (int)r->thp_anon_multiple, "thp_anon_any", (int)r->thp_anon_any, "thp_to_top", (int)r->thp_to_top, "above4g",
 			 (int)r->above4g, "seals", (int)r->seals, "never_overcommit", (int)r->never_overcommit);
 }
 
 json_t *vms_trace_brk(const struct vms_brk *brk)
 {
-	return json_pack("[o, o, o, b]", vms_trace_hex(brk->base), vms_trace_hex(brk->current), vms_trace_hex(brk->frontier),
+	return json_pack("[o, o, o, b]", vms_msg_hex(brk->base), vms_msg_hex(brk->current), vms_msg_hex(brk->frontier),
 			 (int)brk->is_unknown);
 }
 
 static json_t *vma_json(const struct vms_vma *vma)
 {
-	return json_pack("[o, o, i, i, i, i, i, o, o, o]", vms_trace_hex(vma->range.start), vms_trace_hex(vma->range.end),
-			 (int)vma->prot, (int)vma->may, (int)vma->flags, (int)vma->kind, (int)vma->pkey, vms_trace_hex(vma->dev),
-			 vms_trace_hex(vma->ino), vms_trace_hex(vma->offset));
+	return json_pack("[o, o, i, i, i, i, i, o, o, o]", vms_msg_hex(vma->range.start), vms_msg_hex(vma->range.end),
+			 (int)vma->prot, (int)vma->may, (int)vma->flags, (int)vma->kind, (int)vma->pkey, vms_msg_hex(vma->dev),
+			 vms_msg_hex(vma->ino), vms_msg_hex(vma->offset));
 }
 
 json_t *vms_trace_vmas(const struct vms_tree *tree, const struct vms_range *range)
@@ -60,9 +56,9 @@ json_t *vms_trace_facts(const struct vms_facts *f)
 				    json_pack("{s:i, s:b, s:b, s:b, s:b, s:b, s:o, s:o}", "may", (int)f->file.may, "thp",
 					      (int)f->file.thp, "hugetlb", (int)f->file.hugetlb, "is_memory", (int)f->file.is_memory,
 					      "is_writable", (int)f->file.is_writable, "trusted", (int)f->file.trusted, "dev",
-					      vms_trace_hex(f->file.dev), "ino", vms_trace_hex(f->file.ino)));
+					      vms_msg_hex(f->file.dev), "ino", vms_msg_hex(f->file.ino)));
 	if (f->shm.known)
-		json_object_set_new(object, "shm", vms_trace_hex(f->shm.size));
+		json_object_set_new(object, "shm", vms_msg_hex(f->shm.size));
 	return object;
 }
 
@@ -71,7 +67,7 @@ json_t *vms_trace_usage(const struct vms_usage *usage)
 	json_t *object = json_object();
 
 	for (int i = VMS_LIMIT_VA; i < VMS_NR_LIMITS; i++)
-		json_object_set_new(object, vms_limit_name((enum vms_limit)i), vms_trace_hex(usage->used[i]));
+		json_object_set_new(object, vms_limit_name((enum vms_limit)i), vms_msg_hex(usage->used[i]));
 	return object;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "vmsup/core/vma.h"
+#include "vmsup/wire/msg.h"
 #include "vmsup/wire/trace.h"
 
 #define PAGE VMS_PAGE_SIZE
@@ -47,7 +48,7 @@ START_TEST(numbers_are_hexadecimal_strings)
 	uint64_t value = 77;
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
-		json_t *json = again(vms_trace_hex(values[i]));
+		json_t *json = again(vms_msg_hex(values[i]));
 
 		ck_assert_int_eq(vms_trace_get_hex(json, &value), 0);
 		ck_assert_uint_eq(value, values[i]);

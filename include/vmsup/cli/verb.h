@@ -25,6 +25,7 @@ extern const struct vms_verb vms_verb_maps;
 extern const struct vms_verb vms_verb_ps;
 extern const struct vms_verb vms_verb_limit;
 extern const struct vms_verb vms_verb_replay;
+extern const struct vms_verb vms_verb_explain;
 extern const struct vms_verb vms_verb_doctor;
 extern const struct vms_verb vms_verb_help;
 

@@ -37,6 +37,15 @@ VMS_MUST_CHECK int vms_report_maps(struct vms_sup *sup, pid_t pid, json_t **ret,
  */
 VMS_MUST_CHECK int vms_report_ps(struct vms_sup *sup, json_t **ret);
 
+/**
+ * What was refused lately in the whole tree of this supervisor, if @pid is in it or is the supervisor itself:
+ *   {"supervisor": N, "range": ..., "mode": "...",
+ *    "refusals": [{"pid": N, "command": "comm", "call": "mmap", "args": ["0x...", ...], "errno": "ENOMEM", "count": N,
+ *                  "limit": "max-commit", "policy": "wx", "injected": true}, ...]}
+ * limit, policy and injected only where that is the reason. 0 with a new reference; -ESRCH when @pid is not in this tree.
+ */
+VMS_MUST_CHECK int vms_report_refusals(struct vms_sup *sup, pid_t pid, json_t **ret);
+
 /** True when @ask, a VMS_ASK_LIMIT, is more than a question. */
 bool vms_report_changes(const struct vms_ask *ask);
 /**

@@ -70,6 +70,19 @@ struct vms_tracee {
 	UT_hash_handle hh;
 };
 
+/** What was refused to one process for one reason. */
+struct vms_refusal {
+	pid_t pid;
+	char command[32]; /* comm, when it was refused first */
+	enum vms_call call;
+	uint64_t args[6]; /* of the last time */
+	int error;
+	uint8_t limit, rule; /* as in struct vms_plan */
+	bool tree_limit, injected;
+	uint64_t count, last; /* how often; the number of the last time among all */
+};
+#define VMS_NR_REFUSALS 64
+
 /** A call that waits until another thread's is settled. */
 struct vms_held {
 	struct vms_trap trap;
@@ -115,6 +128,8 @@ struct vms_sup {
 	long long retried_since; /* ns; since when the call being stepped is held, 0: it is not */
 
 	struct vms_stats stats;
+	struct vms_refusal refusals[VMS_NR_REFUSALS]; /* in no order; those with a count of 0 are empty */
+	uint64_t last_refusal;
 	struct vms_log_budget exec_log, guard_log, audit_log, task_log, limit_log, rule_log;
 	FILE *trace; /* owned unless it is stderr */
 	FILE *stats_file; /* owned unless it is stderr */
@@ -267,6 +282,13 @@ bool vms_sup_is_over(const struct vms_sup *sup);
 void vms_stats_write(struct vms_sup *sup);
 void vms_trace_write(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req,
 		     const struct vms_plan *plan, int64_t result, bool has_result, long long began);
+
+/* refusal.c */
+/** True when what was answered is what a program takes for a failure; a refused brk is answered with the break that stays. */
+bool vms_refusal_is(const struct vms_req *req, const struct vms_plan *plan, int64_t result, bool has_result);
+/** Remember it, when it is one. */
+void vms_refusal_note(struct vms_sup *sup, const struct vms_trap *trap, const struct vms_req *req, const struct vms_plan *plan,
+		      int64_t result, bool has_result);
 
 /* trace_state.c: what a replay needs; each does nothing without --trace */
 /** What a decision depended on, beside the space. */

@@ -1,7 +1,7 @@
 /*
  * Messages of the control socket, one JSON object a line. Pure: no sockets here.
  *
- *   request  {"verb": "maps", "pid": N}    {"verb": "ps"}
+ *   request  {"verb": "maps", "pid": N}    {"verb": "ps"}    {"verb": "explain", "pid": N}
  *            {"verb": "limit", "pid": N, "max": {"commit": BYTES, "va": null, ...}, "tree_max": {...}}
  *   reply    {"ok": true, "result": ...}   {"ok": false, "error": "a sentence", "code": "ESRCH"}
  *
@@ -22,6 +22,7 @@ enum vms_ask_kind {
 	VMS_ASK_MAPS,
 	VMS_ASK_PS,
 	VMS_ASK_LIMIT,
+	VMS_ASK_EXPLAIN,
 };
 
 /** Limits that are to be changed; the others stay. */
@@ -33,7 +34,7 @@ struct vms_ask_limits {
 /** One request. */
 struct vms_ask {
 	enum vms_ask_kind kind;
-	pid_t pid; /* with VMS_ASK_MAPS and VMS_ASK_LIMIT */
+	pid_t pid; /* not with VMS_ASK_PS */
 	struct vms_ask_limits max, tree_max; /* with VMS_ASK_LIMIT */
 };
 
@@ -65,6 +66,8 @@ VMS_MUST_CHECK int vms_reply_format_error(int code, const char *sentence, char *
 VMS_MUST_CHECK int vms_reply_parse(const char *line, size_t len, json_t **ret_result,
 				   struct vms_err *err);
 
+/** An address or a register, as a string "0x..." (new reference); NULL without memory. */
+json_t *vms_msg_hex(uint64_t value);
 /** {"commit": BYTES, ...} (new reference), without those for which there is no limit; NULL without memory. */
 json_t *vms_msg_limits(const struct vms_limits *limits);
 

@@ -15,7 +15,6 @@
 /** Of the lines with an "event"; a reader takes no other. */
 #define VMS_TRACE_FORMAT 1
 
-json_t *vms_trace_hex(uint64_t value);
 json_t *vms_trace_range(const struct vms_range *range);
 json_t *vms_trace_rules(const struct vms_place_rules *rules);
 json_t *vms_trace_brk(const struct vms_brk *brk);
