@@ -15,8 +15,6 @@ static vms_addr_t length_of(const struct vms_req *req)
 	case VMS_CALL_MUNMAP:
 	case VMS_CALL_MSEAL:
 	case VMS_CALL_REMAP_FILE_PAGES:
-	case VMS_CALL_MINCORE:
-	case VMS_CALL_MSYNC:
 		return req->span.length;
 	case VMS_CALL_MPROTECT:
 	case VMS_CALL_PKEY_MPROTECT:

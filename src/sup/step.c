@@ -306,6 +306,8 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 	case VMS_CALL_PRCTL:
 		if ((uint32_t)req.args[0] == PR_SET_DUMPABLE)
 			vms_guard_undumpable(sup, thread, trap, &req, began);
+		else if (changes_space(sup, &req))
+			memory_step(sup, thread, trap, &req, began);
 		else
 			image_step(sup, trap, &req, began);
 		break;
@@ -314,6 +316,8 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 	case VMS_CALL_SECCOMP:
 	case VMS_CALL_USERFAULTFD:
 	case VMS_CALL_IOCTL:
+	case VMS_CALL_MINCORE:
+	case VMS_CALL_MSYNC:
 		if (changes_space(sup, &req))
 			memory_step(sup, thread, trap, &req, began);
 		else
