@@ -37,7 +37,7 @@ SOAK_STRESSORS = (
     ("aio", 50, ""),
     ("fault", 100, ""),
     ("malloc", 300, ""),
-    ("memfd", 2, ""),
+    ("memfd", 1, "--memfd-fds 16"),
     ("mincore", 200, ""),
     ("mlock", 100, ""),
     ("mmapfixed", 10, ""),
