@@ -238,5 +238,6 @@ const struct vms_verb vms_verb_doctor = {
 	.name = "doctor",
 	.summary = "say which modes and guarantees hold on this machine",
 	.help = doctor_help,
+	.options = vms_verb_json_options,
 	.run = doctor_run,
 };

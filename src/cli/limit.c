@@ -37,34 +37,30 @@ static const char limit_help[] =
 	"Exit status: 0; 1 when PID does not run, is not supervised, or the change was refused; 2 for\n"
 	"a bad command line.\n";
 
-enum {
-	OPT_JSON = 256,
-	OPT_MAX,
-	OPT_TREE_MAX = OPT_MAX + VMS_NR_LIMITS,
+/* Those of run that can be changed later. */
+static const struct vms_option limit_options[] = {
+	{ .name = "max-commit", .kind = VMS_OPTION_VALUE, .limit = VMS_LIMIT_COMMIT, .example = "1G" },
+	{ .name = "max-va", .kind = VMS_OPTION_VALUE, .limit = VMS_LIMIT_VA, .example = "1G" },
+	{ .name = "max-heap", .kind = VMS_OPTION_VALUE, .limit = VMS_LIMIT_HEAP, .example = "1G" },
+	{ .name = "max-maps", .kind = VMS_OPTION_VALUE, .limit = VMS_LIMIT_MAPS, .example = "1000" },
+	{ .name = "max-stack", .kind = VMS_OPTION_VALUE, .limit = VMS_LIMIT_STACK, .example = "1G" },
+	{ .name = "tree-max-commit", .kind = VMS_OPTION_VALUE, .limit = VMS_LIMIT_COMMIT, .example = "1G" },
+	{ .name = "tree-max-va", .kind = VMS_OPTION_VALUE, .limit = VMS_LIMIT_VA, .example = "1G" },
+	{ .name = "tree-max-maps", .kind = VMS_OPTION_VALUE, .limit = VMS_LIMIT_MAPS, .example = "1000" },
+	{ .name = "json" },
+	{ .name = "help" },
+	{ .name = NULL },
 };
 
-static const struct option table[] = {
-	{ "max-commit", required_argument, NULL, OPT_MAX + VMS_LIMIT_COMMIT },
-	{ "max-va", required_argument, NULL, OPT_MAX + VMS_LIMIT_VA },
-	{ "max-heap", required_argument, NULL, OPT_MAX + VMS_LIMIT_HEAP },
-	{ "max-maps", required_argument, NULL, OPT_MAX + VMS_LIMIT_MAPS },
-	{ "max-stack", required_argument, NULL, OPT_MAX + VMS_LIMIT_STACK },
-	{ "tree-max-commit", required_argument, NULL, OPT_TREE_MAX + VMS_LIMIT_COMMIT },
-	{ "tree-max-va", required_argument, NULL, OPT_TREE_MAX + VMS_LIMIT_VA },
-	{ "tree-max-maps", required_argument, NULL, OPT_TREE_MAX + VMS_LIMIT_MAPS },
-	{ "json", no_argument, NULL, OPT_JSON },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
-};
-
-static int set(struct vms_ask_limits *limits, int limit, const char *name, const char *text)
+static int set(struct vms_ask *ask, const struct vms_option *o, const char *text)
 {
+	struct vms_ask_limits *limits = strncmp(o->name, "tree-", 5) == 0 ? &ask->tree_max : &ask->max;
 	struct vms_err err = VMS_ERR_INIT;
-	int r = vms_limit_parse(name, text, &limits->to.max[limit], &err);
+	int r = vms_limit_parse(o->name, text, &limits->to.max[o->limit], &err);
 
 	if (r < 0)
 		vms_log("limit: %s", err.text);
-	limits->set[limit] = true;
+	limits->set[o->limit] = true;
 	return r;
 }
 
@@ -83,19 +79,21 @@ static int parse_pid(const char *word, pid_t *ret_pid)
 /* Returns 0, 1 when help was asked for, or -EINVAL after a sentence on stderr. */
 static int parse(int argc, char **argv, struct vms_ask *ask, bool *ret_json)
 {
-	int c, index, r = 0;
+	struct option table[VMS_MAX_OPTIONS + 1];
+	int c, r = 0;
 
+	vms_option_getopt(limit_options, table);
 	optind = 0;
 	opterr = 0;
-	while (r == 0 && (c = getopt_long(argc, argv, ":h", table, &index)) >= 0) {
-		if (c == 'h')
+	while (r == 0 && (c = getopt_long(argc, argv, ":h", table, NULL)) >= 0) {
+		const struct vms_option *o = c >= VMS_OPTION_GETOPT ? &limit_options[c - VMS_OPTION_GETOPT] : NULL;
+
+		if (c == 'h' || (o && strcmp(o->name, "help") == 0))
 			return 1;
-		if (c == OPT_JSON) {
+		if (o && strcmp(o->name, "json") == 0) {
 			*ret_json = true;
-		} else if (c >= OPT_TREE_MAX) {
-			r = set(&ask->tree_max, c - OPT_TREE_MAX, table[index].name, optarg);
-		} else if (c >= OPT_MAX) {
-			r = set(&ask->max, c - OPT_MAX, table[index].name, optarg);
+		} else if (o) {
+			r = set(ask, o, optarg);
 		} else {
 			vms_log(c == ':' ? "limit: option %.100s needs a value; see 'vmsup help limit'" :
 					   "limit: unknown option %.100s; see 'vmsup help limit'",
@@ -145,5 +143,6 @@ const struct vms_verb vms_verb_limit = {
 	.name = "limit",
 	.summary = "show or change the limits of a supervised process and its tree",
 	.help = limit_help,
+	.options = limit_options,
 	.run = limit_run,
 };

@@ -12,9 +12,16 @@
 #include "vmsup/conf/nearest.h"
 
 const struct vms_verb *const vms_verbs[] = {
-	&vms_verb_run, &vms_verb_maps, &vms_verb_ps, &vms_verb_limit, &vms_verb_replay, &vms_verb_explain, &vms_verb_doctor, &vms_verb_help, NULL,
+	&vms_verb_run, &vms_verb_maps, &vms_verb_ps, &vms_verb_limit, &vms_verb_check,
+	&vms_verb_replay, &vms_verb_explain, &vms_verb_doctor, &vms_verb_help, NULL,
 };
 #define VERBS_COUNT (sizeof(vms_verbs) / sizeof(vms_verbs[0]) - 1)
+
+const struct vms_option vms_verb_json_options[] = {
+	{ .name = "json" },
+	{ .name = "help" },
+	{ .name = NULL },
+};
 
 const struct vms_verb *vms_verb_find(const char *name)
 {

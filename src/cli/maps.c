@@ -105,5 +105,6 @@ const struct vms_verb vms_verb_maps = {
 	.name = "maps",
 	.summary = "show the address space of a supervised process, as its supervisor records it",
 	.help = maps_help,
+	.options = vms_verb_json_options,
 	.run = maps_run,
 };

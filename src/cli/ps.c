@@ -83,5 +83,6 @@ const struct vms_verb vms_verb_ps = {
 	.name = "ps",
 	.summary = "list supervisors and their processes",
 	.help = ps_help,
+	.options = vms_verb_json_options,
 	.run = ps_run,
 };

@@ -462,6 +462,8 @@ static void done(struct replay *r)
 		vms_space_done(&place->space);
 		free(place);
 	}
+	vms_options_done(&r->base.options);
+	vms_options_done(&r->other.options);
 }
 
 static int report(const struct replay *r)
@@ -533,9 +535,16 @@ static int replay_run(int argc, char **argv)
 	return status;
 }
 
+static const struct vms_option replay_options[] = {
+	{ .name = "set", .kind = VMS_OPTION_LIST, .example = "max-commit=64M" },
+	{ .name = "help" },
+	{ .name = NULL },
+};
+
 const struct vms_verb vms_verb_replay = {
 	.name = "replay",
 	.summary = "decide a trace once more, or as other options would have",
 	.help = replay_help,
+	.options = replay_options,
 	.run = replay_run,
 };

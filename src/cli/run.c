@@ -74,6 +74,9 @@ static const char run_help[] =
 	"                      the same for all processes together\n"
 	"  --on-limit WHAT     when a limit refuses a call: enomem (the default), signal:NAME (send\n"
 	"                      that signal, too) or kill (SIGKILL)\n"
+	"  --config FILE       take options from FILE, in which each has a key of the same name;\n"
+	"                      those of the command line are stronger; see vmsup.conf(5)\n"
+	"  --profile NAME      take options from the profile NAME, below those of FILE\n"
 	"  -h, --help          print this and exit\n"
 	"\n"
 	"With --mode fence, --audit, --stats and --trace cover the exec family only.\n"
@@ -149,6 +152,7 @@ static int run_run(int argc, char **argv)
 	struct vms_err err = VMS_ERR_INIT;
 	enum vms_options_verdict verdict;
 	struct vms_run_options options;
+	int status;
 
 	if (vms_options_parse(argc, argv, &options, &verdict, &err) < 0) {
 		vms_log("%s", err.text);
@@ -156,12 +160,15 @@ static int run_run(int argc, char **argv)
 	}
 	if (verdict == VMS_OPTIONS_HELP)
 		return vms_help_verb(&vms_verb_run);
-	return start(&options);
+	status = start(&options);
+	vms_options_done(&options);
+	return status;
 }
 
 const struct vms_verb vms_verb_run = {
 	.name = "run",
 	.summary = "run a program inside a range of addresses",
 	.help = run_help,
+	.options = vms_run_table,
 	.run = run_run,
 };

@@ -11,8 +11,7 @@
 #include "vmsup/conf/nearest.h"
 #include "vmsup/core/vma.h"
 
-/* Calls that can be made to fail: those of memory, and exec. */
-static bool can_fail(enum vms_call call)
+bool vms_inject_can_strike(enum vms_call call)
 {
 	return call <= VMS_CALL_EXECVEAT;
 }
@@ -23,7 +22,7 @@ static int unknown_call(const char *name, struct vms_err *err)
 	size_t nr = 0;
 
 	for (int i = 0; i < VMS_NR_CALLS; i++) {
-		if (can_fail((enum vms_call)i))
+		if (vms_inject_can_strike((enum vms_call)i))
 			names[nr++] = vms_call_get((enum vms_call)i)->name;
 	}
 	near = vms_nearest(name, strlen(name), names, nr);
@@ -41,7 +40,7 @@ static int take_call(const char *name, struct vms_inject_rule *rule, struct vms_
 	for (int i = 0; i < VMS_NR_CALLS; i++) {
 		enum vms_call call = (enum vms_call)i;
 
-		if (can_fail(call) && ((all && call < VMS_CALL_EXECVE) || strcmp(vms_call_get(call)->name, name) == 0))
+		if (vms_inject_can_strike(call) && ((all && call < VMS_CALL_EXECVE) || strcmp(vms_call_get(call)->name, name) == 0))
 			found = rule->calls[i] = true;
 	}
 	return found ? 0 : unknown_call(name, err);
@@ -165,6 +164,7 @@ static int take_field(const char *field, struct vms_inject_rule *rule, struct vm
 		return rule->signal ? 0 : vms_err_set(err, -EINVAL, "--inject: there is no signal '%.60s'", value);
 	}
 	if (strncmp(field, "file=", 5) == 0 && *value) {
+		free((char *)rule->file);
 		rule->file = strdup(value);
 		return rule->file ? 0 : vms_err_set(err, -ENOMEM, "out of memory");
 	}
@@ -201,8 +201,17 @@ int vms_inject_parse(const char *text, struct vms_injections *injections, struct
 		return vms_err_set(err, -ENOMEM, "out of memory");
 	r = parse(copy, &rule, err);
 	free(copy);
-	if (r < 0)
+	if (r < 0) {
+		free((char *)rule.file);
 		return r;
+	}
 	injections->rules[injections->nr++] = rule;
 	return 0;
+}
+
+void vms_injections_done(struct vms_injections *injections)
+{
+	for (size_t i = 0; i < injections->nr; i++)
+		free((char *)injections->rules[i].file);
+	injections->nr = 0;
 }

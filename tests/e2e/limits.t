@@ -204,7 +204,7 @@ def wrong_words():
         (["--tree-max-heap=1G"], "unknown option"),
     ):
         t.expect_sentence(t.run_vmsup(["run"] + words + ["--", "true"]), 125, pattern)
-    t.expect_sentence(t.run_vmsup(["run", "--max-commit"]), 125, "needs a value: a size, as 512M")
+    t.expect_sentence(t.run_vmsup(["run", "--max-commit"]), 125, "needs a value, as --max-commit=512M")
     for words, pattern in (
         (["limit"], "which process"),
         (["limit", "x"], "not the number of a process"),

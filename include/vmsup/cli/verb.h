@@ -5,11 +5,14 @@
 #ifndef VMSUP_CLI_VERB_H
 #define VMSUP_CLI_VERB_H
 
+#include "vmsup/conf/option.h"
+
 /** One verb, as in `vmsup NAME ...`. */
 struct vms_verb {
 	const char *name;
 	const char *summary; /* one line without a full stop, for the list of verbs */
 	const char *help; /* what `vmsup help NAME` and `NAME --help` print; ends in a newline */
+	const struct vms_option *options; /* ending with one without a name; take is used by run only */
 	/* argv[0] is the name of the verb. Returns the exit status of the process. */
 	int (*run)(int argc, char **argv);
 };
@@ -24,10 +27,14 @@ extern const struct vms_verb vms_verb_run;
 extern const struct vms_verb vms_verb_maps;
 extern const struct vms_verb vms_verb_ps;
 extern const struct vms_verb vms_verb_limit;
+extern const struct vms_verb vms_verb_check;
 extern const struct vms_verb vms_verb_replay;
 extern const struct vms_verb vms_verb_explain;
 extern const struct vms_verb vms_verb_doctor;
 extern const struct vms_verb vms_verb_help;
+
+/** --json and --help, which is all that many verbs know. */
+extern const struct vms_option vms_verb_json_options[];
 
 /** Every verb in the order of the help, then NULL. */
 extern const struct vms_verb *const vms_verbs[];

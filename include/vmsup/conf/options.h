@@ -31,8 +31,11 @@ enum vms_aslr {
 	VMS_ASLR_OFF, /* lowest or highest fixed addresses */
 };
 
-/** Everything `vmsup run` was told. Strings are borrowed from argv. */
+struct vms_places;
+
+/** Everything `vmsup run` was told. Strings are borrowed from @places, argv from the caller. */
 struct vms_run_options {
+	struct vms_places *places; /* owned: command line, file and profile as they were read */
 	struct vms_range range; /* valid when has_range */
 	bool has_range; /* false: the whole user address space, no confinement */
 	enum vms_mode mode;
@@ -52,12 +55,12 @@ struct vms_run_options {
 	uint64_t layout_seed; /* with has_layout_seed */
 	struct vms_injections injections;
 	struct vms_exec_policy exec_policy; /* exec_from: nr_exec_dirs is not 0 */
-	char *exec_dirs[VMS_MAX_EXEC_DIRS]; /* absolute, with a slash at the end; never freed */
+	char *exec_dirs[VMS_MAX_EXEC_DIRS]; /* absolute, with a slash at the end; owned */
 	size_t nr_exec_dirs;
 	struct vms_limits limits; /* of each process */
 	struct vms_limits tree_limits; /* of all together: commit, va, maps */
 	int on_limit_signal; /* sent when a limit refuses a call; 0: none */
-	char **words; /* the options as they were given, borrowed from argv */
+	char **words; /* the options that hold, of all places, each as one word of a command line; of @places */
 	int nr_words;
 	char **argv; /* program and its arguments, NULL-terminated; at least one */
 };
@@ -69,11 +72,13 @@ enum vms_options_verdict {
 
 /**
  * Parse the words after `vmsup run` (@argv[0] is "run"). Options end at the first word that is not
- * one, or at "--".
- * Returns 0 with *ret_verdict and, for VMS_OPTIONS_RUN, *ret_options; or -EINVAL with a sentence in @err.
+ * one, or at "--". With --config or --profile (or the file's key profile) a file is read: the command line is stronger than the
+ * file, the file stronger than the profile (setting.h).
+ * Returns 0 with *ret_verdict and, for VMS_OPTIONS_RUN, *ret_options; or -errno with a sentence in @err.
  * Only the text is checked here; what depends on the machine or the program is checked when it starts.
  */
 VMS_MUST_CHECK int vms_options_parse(int argc, char **argv, struct vms_run_options *ret_options,
 				     enum vms_options_verdict *ret_verdict, struct vms_err *err);
+void vms_options_done(struct vms_run_options *options);
 
 #endif

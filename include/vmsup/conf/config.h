@@ -1,0 +1,34 @@
+/*
+ * Configuration files: YAML, of which one mapping is used, with a key for each option of `vmsup run`; vmsup.conf(5).
+ *
+ * libyaml is a parser only: it tells the text and the line of each word and gives it no type, so that a value in a file is
+ * read by the same function as on the command line. It expands nothing, includes nothing and has no state outside its object.
+ */
+#ifndef VMSUP_CONF_CONFIG_H
+#define VMSUP_CONF_CONFIG_H
+
+#include <stddef.h>
+
+#include "vmsup/conf/setting.h"
+
+#define VMS_CONFIG_MAX_SIZE ((size_t)1 << 20) /* bytes of a file */
+
+/** Where wrong lines are told, each in a sentence with file and line. */
+struct vms_config_tell {
+	void (*tell)(const char *sentence, void *arg);
+	void *arg;
+	bool in_profile; /* the file is a profile: it may name no other one */
+};
+
+/**
+ * Read @text, a file called @name. Every value is checked, and all of them together.
+ * @tell: may be NULL: then reading ends with the first wrong line; otherwise all of them are told that can be
+ * Returns 0 with *ret_settings (to be freed with vms_settings_done), -EINVAL with the first sentence in @err, or -ENOMEM.
+ */
+VMS_MUST_CHECK int vms_config_parse(const char *name, const char *text, size_t size, const struct vms_config_tell *tell,
+				    struct vms_settings *ret_settings, struct vms_err *err);
+/** The same of the file @path. Also the errnos of open and read. */
+VMS_MUST_CHECK int vms_config_load(const char *path, const struct vms_config_tell *tell, struct vms_settings *ret_settings,
+				   struct vms_err *err);
+
+#endif
