@@ -76,7 +76,7 @@ static void print_option(const struct vms_option *o)
 
 static int list_options(const struct vms_verb *verb)
 {
-	for (const struct vms_option *o = verb->options; o->name; o++)
+	for (const struct vms_option *o = verb->options; o && o->name; o++)
 		print_option(o);
 	return finish_stdout();
 }
