@@ -224,6 +224,9 @@ COMMON = [
     ("vmsup run --avoid asan --avoid m", "msan"),
     ("vmsup run --profile ", " ".join(NAMES)),
     ("vmsup run --inject mu", "munmap"),
+    ("vmsup run --inject=mmap:er", "error="),
+    ("vmsup run --inject mmap,brk:error=EAG", "EAGAIN"),
+    ("vmsup run --inject mmap:when=3:signal=USR", "USR1 USR2"),
     ("vmsup run --on-limit=e", "enomem"),
     ("vmsup run --config so", "some.conf"),
     ("vmsup run --stats=so", "some.conf"),
@@ -235,8 +238,6 @@ BASH = COMMON + [
     ("vmsup run --max-c", "--max-commit="),
     ("vmsup run --sta", "--stats --stats="),
     ("vmsup run --config=so", "some.conf"),
-    ("vmsup run --inject=mmap:er", "error="),
-    ("vmsup run --inject mmap,brk:error=EAG", "EAGAIN"),
     ("vmsup run --inject=mmap,br", "mmap,brk"),
     ("vmsup run --on-limit=signal:USR", "USR1 USR2"),
     ("vmsup run --on-limit signal:USR1 --mode f", "fence"),
@@ -245,7 +246,7 @@ BASH = COMMON + [
     ("vmsup run --xyzzy=", ""),
     ("vmsup maps --", "--json --help"),
 ]
-ZSH = COMMON + [("vmsup run --max-c", "--max-commit"), ("vmsup maps --", "--json --help")]
+ZSH = COMMON + [("vmsup run --inject=mmap,br", "brk"), ("vmsup run --max-c", "--max-commit"), ("vmsup maps --", "--json --help")]
 
 
 def compare(offered, expected):
