@@ -319,6 +319,9 @@ static struct vms_plan mprotect_outside(const struct decision *d, const struct v
 {
 	const struct vms_range inside = { span->start, d->space->range.end };
 
+	/* Nothing is there, natively or here; but a key may be wrong. */
+	if (span->end <= d->space->rules.mmap_min_addr)
+		return vms_plan_pass();
 	if (d->space->rules.seals && vms_range_has(&d->space->range, span->start) &&
 	    !vms_tree_is_full(&d->space->tree, &inside))
 		return pass_unknown();

@@ -34,9 +34,6 @@ static bool shows_mapping(const struct vms_vma *vma, const struct vms_range *ran
 			return false;
 		if ((seen[i].flags ^ vma->flags) & VMS_VMA_SHARED)
 			return false;
-		/* Whichever file it is, it is one. */
-		if (seen[i].ino != seen[0].ino || seen[i].dev != seen[0].dev)
-			return false;
 		/* Device mappings may show no inode; private anonymous memory never has one. */
 		if (!file && !(vma->flags & VMS_VMA_SHARED) && seen[i].ino)
 			return false;

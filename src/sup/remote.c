@@ -1,19 +1,12 @@
 /* Placements that the kernel would not make by itself, carried out by a remote call; retried where the kernel rejects one. */
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "vmsup/host/tracee.h"
 #include "vmsup/sup/sup.h"
 
 #define MAX_TRIES 64
-
-static void mark(const struct vms_sup *sup, const struct vms_tracee *tracee, uint64_t args[6])
-{
-	memcpy(args, tracee->plan.args, sizeof(tracee->plan.args));
-	/* A call of i386 has no room for it: it is notified. */
-	if (tracee->trap.arch == VMS_ARCH_X86_64)
-		vms_cookie_mark(&sup->cookie, tracee->trap.nr, args);
-}
 
 bool vms_remote_notified(struct vms_sup *sup, const struct vms_trap *trap)
 {
@@ -29,10 +22,38 @@ bool vms_remote_notified(struct vms_sup *sup, const struct vms_trap *trap)
 	return true;
 }
 
-/* The number that takes its arguments in registers, as the plan has them. */
-static int call_nr(const struct vms_trap *trap, const struct vms_req *req)
+/* The call that is due, and its arguments. Its number is the one that takes them in registers, as the plan has them. */
+static int due_call(const struct vms_sup *sup, const struct vms_tracee *tracee, uint64_t args[6])
 {
-	return trap->arch == VMS_ARCH_I386 ? vms_call_nr(trap->arch, req->call) : trap->nr;
+	const struct vms_range *range = &tracee->plan.range;
+	const bool reserves = tracee->move == VMS_MOVE_RESERVE;
+	const enum vms_arch arch = tracee->trap.arch;
+	const uint64_t reservation[6] = {
+		range->start, vms_range_size(range), PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, UINT32_MAX, 0,
+	};
+	int nr = tracee->trap.nr;
+
+	memcpy(args, reserves ? reservation : tracee->plan.args, sizeof(reservation));
+	if (reserves || arch == VMS_ARCH_I386)
+		nr = vms_call_nr(arch, reserves ? VMS_CALL_MMAP : tracee->req.call);
+	/* A call of i386 has no room for it: it is notified. */
+	if (arch == VMS_ARCH_X86_64)
+		vms_cookie_mark(&sup->cookie, nr, args);
+	return nr;
+}
+
+static bool begin_due(struct vms_sup *sup, struct vms_tracee *tracee)
+{
+	uint64_t args[6];
+	int nr = due_call(sup, tracee, args);
+
+	return vms_remote_call(&tracee->remote, nr, args) == 0;
+}
+
+static enum vms_move_step first_step(const struct vms_plan *plan)
+{
+	return plan->effect == VMS_EFFECT_MOVE && plan->chosen ? VMS_MOVE_RESERVE : VMS_MOVE_NONE;
 }
 
 /* i386's ipc stores where shmat has attached, and returns 0. */
@@ -52,7 +73,7 @@ void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struc
 	struct vms_tracee *tracee;
 	struct vms_plan fallback = *plan;
 	uint64_t args[6];
-	int r;
+	int r, nr;
 
 	if (vms_exec_defers(sup, thread, trap))
 		return;
@@ -71,8 +92,9 @@ void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struc
 	tracee->tries = 0;
 	tracee->step_two = VMS_STEP_MAP;
 	tracee->began = began;
-	mark(sup, tracee, args);
-	r = vms_remote_begin(&tracee->remote, thread->tid, tracee->guarded, trap->ip, trap->arch, call_nr(trap, req), args);
+	tracee->move = first_step(plan);
+	nr = due_call(sup, tracee, args);
+	r = vms_remote_begin(&tracee->remote, thread->tid, tracee->guarded, trap->ip, trap->arch, nr, args);
 	if (r < 0) {
 		/* Traced by somebody else: the kernel places, inside the fence, and settling finds where. */
 		if (!tracee->guarded)
@@ -113,7 +135,7 @@ static bool retry(struct vms_sup *sup, struct vms_tracee *tracee, struct vms_thr
 	struct vms_mm *mm = thread->process->mm;
 	vms_addr_t rejected = tracee->plan.range.start;
 	struct vms_plan plan;
-	uint64_t args[6], random;
+	uint64_t random;
 	size_t nr;
 
 	if (++tracee->tries > MAX_TRIES)
@@ -128,9 +150,9 @@ static bool retry(struct vms_sup *sup, struct vms_tracee *tracee, struct vms_thr
 	vms_trace_decision(sup, thread, &tracee->trap,
 			   &(struct vms_decided){ &tracee->facts, busy, nr, random, rejected }, &plan);
 	tracee->plan = plan;
+	tracee->move = first_step(&plan);
 	vms_thread_fly(thread, &plan, &tracee->growth);
-	mark(sup, tracee, args);
-	return vms_remote_again(&tracee->remote, args) == 0;
+	return begin_due(sup, tracee);
 }
 
 /* The kernel says that something is in the way; shmat has no errno of its own for it. */
@@ -206,6 +228,36 @@ static bool go_on(struct vms_sup *sup, struct vms_tracee *tracee, struct vms_thr
 	return false;
 }
 
+/* A move to a chosen place: true when its next call has been begun. *@result becomes what the thread gets otherwise. */
+static bool move_on(struct vms_sup *sup, struct vms_tracee *tracee, struct vms_thread *thread, int64_t *result)
+{
+	switch (tracee->move) {
+	case VMS_MOVE_RESERVE:
+		tracee->move = VMS_MOVE_MOVE;
+		if (*result < 0) {
+			/* There may be no room for both. The kernel chooses; settling finds where. */
+			tracee->move = VMS_MOVE_NONE;
+			tracee->plan.certain = false;
+			memcpy(tracee->plan.args, tracee->req.args, sizeof(tracee->plan.args));
+			vms_thread_fly(thread, &tracee->plan, &tracee->growth);
+		}
+		return begin_due(sup, tracee);
+	case VMS_MOVE_MOVE:
+		if (*result >= 0)
+			return false;
+		tracee->moved = *result;
+		tracee->move = VMS_MOVE_UNDO;
+		return second_call(sup, tracee, VMS_CALL_MUNMAP, tracee->plan.range.start,
+				   vms_range_size(&tracee->plan.range), 0);
+	case VMS_MOVE_UNDO:
+		*result = tracee->moved;
+		return false;
+	case VMS_MOVE_NONE:
+		return false;
+	}
+	return false;
+}
+
 static void finish(struct vms_sup *sup, struct vms_tracee *tracee)
 {
 	struct vms_thread *thread = vms_tasks_find(&sup->tasks, tracee->tid);
@@ -213,6 +265,8 @@ static void finish(struct vms_sup *sup, struct vms_tracee *tracee)
 
 	if (thread && thread->is_in_flight) {
 		if (is_rejected(tracee, result) && retry(sup, tracee, thread))
+			return;
+		if (move_on(sup, tracee, thread, &result))
 			return;
 		if (tracee->plan.in_two_steps && go_on(sup, tracee, thread, &result))
 			return;

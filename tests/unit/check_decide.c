@@ -203,6 +203,7 @@ static const struct row mprotect_rows[] = {
 	{ "PROT_GROWSDOWN stretches it", SYS_mprotect, { PAIR_AT, 4096, RW | PROT_GROWSDOWN }, UNKNOWN },
 	{ "with a key", SYS_pkey_mprotect, { PAIR_AT, 4096, RW, 2 }, CONT(PROTECT, PAIR_AT, PAIR_AT + 4096) },
 	{ "with a key, outside", SYS_pkey_mprotect, { HI, 4096, RW, 2 }, REFUSED(ENOMEM) },
+	{ "with a key, where nothing can be", SYS_pkey_mprotect, { 0, 4096, RW, 2 }, PASS },
 	{ "out of the user addresses", SYS_mprotect, { PAIR_AT, USER_END, RW }, REFUSED(ENOMEM) },
 	{ "round the end of all addresses is the kernel's", SYS_mprotect, { PAIR_AT, ~UINT64_C(0), RW }, PASS },
 };

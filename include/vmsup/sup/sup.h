@@ -48,6 +48,14 @@ enum vms_step_two {
 	VMS_STEP_UNDO, /* unmapped again: it was not what had been vetted, or may not be executed */
 };
 
+/** mremap replaces what is at its target, which may be another thread's by then: so the target is reserved first. */
+enum vms_move_step {
+	VMS_MOVE_NONE, /* the plan is no move to a chosen place, or one that the kernel shall choose after all */
+	VMS_MOVE_RESERVE,
+	VMS_MOVE_MOVE,
+	VMS_MOVE_UNDO, /* it has failed: the reservation goes */
+};
+
 struct vms_tracee {
 	pid_t tid;
 	bool guarded; /* seized by the signal guard, stays so after a job */
@@ -63,6 +71,8 @@ struct vms_tracee {
 	unsigned int tries;
 	enum vms_step_two step_two; /* of a plan in two steps */
 	int64_t mapped_at; /* the result of the first */
+	enum vms_move_step move;
+	int64_t moved; /* the result of VMS_MOVE_MOVE */
 	long long began; /* ns */
 	bool is_pinned; /* sup->pin is for this one */
 	bool has_limit; /* VMS_JOB_EXEC_WAIT: there is an RLIMIT_AS, which old_arch matters to */
