@@ -12,6 +12,7 @@
 #include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "vmsup/core/call.h"
 #include "vmsup/host/blob.h"
@@ -22,6 +23,7 @@
 /* `syscall`, little-endian, as it stands in memory. */
 #define SYSCALL_INSN 0x050fu
 #define SYSCALL_INSN_SIZE 2
+#define INT3_INSN 0xcc
 
 /*
  * Offset of a system call instruction in the vdso. The vdso is the same in every process of one boot, so ours tells.
@@ -269,7 +271,8 @@ int vms_reloc_begin(struct vms_reloc *reloc, pid_t pid, const struct vms_reloc_c
 		return fail(reloc, r, "writing its stack");
 	r = vms_tracee_get_sigmask(pid, &reloc->sigmask);
 	if (r == 0)
-		r = vms_tracee_set_sigmask(pid, UINT64_MAX);
+		/* Blocked, a SIGTRAP that somebody has sent would swallow that of a step. */
+		r = vms_tracee_set_sigmask(pid, ~(UINT64_C(1) << (SIGTRAP - 1)));
 	/* A register set at the exec stop would be overwritten by execve's own result: step out first. */
 	if (r == 0)
 		r = vms_tracee_resume(pid, VMS_RESUME_STEP, 0);
@@ -446,6 +449,24 @@ static int advance(struct vms_reloc *reloc)
 	return -EPROTO;
 }
 
+/*
+ * A SIGTRAP that somebody sent to the thread swallows that of a step or of int3: a signal is pending once. The kernel raises a
+ * step's before it looks for others, so the first after the step out of execve always stands for both.
+ */
+static bool has_arrived(const struct vms_reloc *reloc)
+{
+	struct user_regs_struct regs;
+	uint8_t before;
+
+	if (reloc->stage == VMS_RELOC_STEP_OUT)
+		return true;
+	if (vms_tracee_get_regs(reloc->pid, &regs) < 0)
+		return false;
+	if (reloc->stage == VMS_RELOC_BLOB)
+		return vms_mem_read(reloc->pid, regs.rip - 1, &before, 1) == 0 && before == INT3_INSN;
+	return regs.rip == reloc->syscall_ip + SYSCALL_INSN_SIZE;
+}
+
 int vms_reloc_stop(struct vms_reloc *reloc, int status)
 {
 	enum vms_resume how = reloc->stage == VMS_RELOC_BLOB ? VMS_RESUME_CONT : VMS_RESUME_STEP;
@@ -454,6 +475,11 @@ int vms_reloc_stop(struct vms_reloc *reloc, int status)
 	case VMS_STOP_GONE:
 		return -ESRCH;
 	case VMS_STOP_SIGNAL:
+		if (WSTOPSIG(status) == SIGTRAP && vms_tracee_signal_is_sent(reloc->pid)) {
+			reloc->owes_trap = true;
+			if (!has_arrived(reloc))
+				return vms_tracee_resume(reloc->pid, how, 0);
+		}
 		if (WSTOPSIG(status) == SIGTRAP)
 			return advance(reloc);
 		if (WSTOPSIG(status) != SIGSTOP)
@@ -468,6 +494,8 @@ int vms_reloc_stop(struct vms_reloc *reloc, int status)
 
 int vms_reloc_finish(struct vms_reloc *reloc)
 {
+	if (reloc->owes_trap)
+		vms_ignore((int)syscall(__NR_tgkill, reloc->pid, reloc->pid, SIGTRAP));
 	return vms_tracee_detach(reloc->pid, 0);
 }
 

@@ -95,6 +95,13 @@ static int take_result(struct vms_remote *remote)
 	return 1;
 }
 
+static bool has_stepped(const struct vms_remote *remote)
+{
+	struct user_regs_struct regs;
+
+	return vms_tracee_get_regs(remote->tid, &regs) == 0 && regs.rip == remote->ip;
+}
+
 int vms_remote_stop(struct vms_remote *remote, int status)
 {
 	enum vms_stop stop = vms_stop_of(status);
@@ -115,7 +122,9 @@ int vms_remote_stop(struct vms_remote *remote, int status)
 	case VMS_STOP_SIGNAL:
 		if (WSTOPSIG(status) == SIGTRAP && vms_tracee_signal_is_sent(remote->tid)) {
 			remote->owes_trap = true;
-			return vms_tracee_resume(remote->tid, VMS_RESUME_STEP, 0);
+			/* Sent to the thread, it swallows that of the step: a signal is pending once. */
+			if (!has_stepped(remote))
+				return vms_tracee_resume(remote->tid, VMS_RESUME_STEP, 0);
 		}
 		if (WSTOPSIG(status) == SIGTRAP)
 			return take_result(remote);

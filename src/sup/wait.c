@@ -75,6 +75,14 @@ static void main_continues(struct vms_sup *sup)
 		vms_wait_soon(sup);
 }
 
+/* When its leader has ended, any thread that is left. */
+static bool stands_for_main(const struct vms_sup *sup, pid_t tid)
+{
+	const struct vms_thread *thread = tid == sup->main_pid ? NULL : vms_tasks_find(&sup->tasks, tid);
+
+	return tid == sup->main_pid || (thread && thread->process->pid == sup->main_pid && thread->process->leader_ended);
+}
+
 /*
  * While it is seized, the program's stops come as its tracer sees them. A signal stop tells nothing: within a group stop a
  * remote call is stepped; what ends one is told by a stop of its own.
@@ -82,7 +90,7 @@ static void main_continues(struct vms_sup *sup)
 static void watch_group_stop(struct vms_sup *sup, struct vms_tracee *tracee, int status)
 {
 	enum vms_stop stop = vms_stop_of(status);
-	bool was_stopped = tracee->is_stopped, is_main = tracee->tid == sup->main_pid;
+	bool was_stopped = tracee->is_stopped, is_main = stands_for_main(sup, tracee->tid);
 
 	if (stop == VMS_STOP_GONE || stop == VMS_STOP_SIGNAL)
 		return;

@@ -4,6 +4,8 @@ prints what it sees, and must see the same natively. VMSUP_SOAK=1 (make soak) is
 
 import os
 import re
+import signal
+import time
 
 import vmsuptest as t
 
@@ -38,6 +40,19 @@ def leaders(way):
     extra = ["--signal-guard"] if way.mode == "fence" else []
     got = same(way, [t.place.guest("taskleader"), "2000" if SOAK else "20"], extra=extra)
     t.expect(got, 0, r"\A(status 0x500\n){3}\Z")
+
+
+@s.case_for(t.ways(users=(t.ME,), ranges=("low",)) + REMOTE)
+def stopped_without_leader(way):
+    """a program without its leader stops, and so does vmsup run"""
+    proc = t.start(way, [t.place.guest("taskleader"), "stop"])
+    end = time.monotonic() + 60
+    while (t.stat_of(proc.pid) or "??")[1] != "T":
+        t.require(time.monotonic() < end and proc.popen.poll() is None,
+                  "it never stopped\n" + t.snapshot_of(t.descendants()))
+        time.sleep(0.02)
+    os.kill(proc.pid, signal.SIGCONT)
+    t.expect(t.finish(proc), 6, r"\Agoes on\n\Z")
 
 
 @s.case_for(BOTH + REMOTE)
@@ -85,7 +100,7 @@ def debugger(way):
 
 
 # Linux 6.14: pid_max is a namespace's own. In older kernels it is everybody's, and not ours to change.
-OWN_PID_MAX = ["unshare", "-pf", "--mount-proc", "sh", "-ec", 'echo 400 > /proc/sys/kernel/pid_max; exec "$@"', "-"]
+OWN_PID_MAX = ["unshare", "-pf", "--mount-proc", "sh", "-ec", 'echo 350 > /proc/sys/kernel/pid_max; exec "$@"', "-"]
 
 
 def small_numbers(way):
@@ -94,7 +109,7 @@ def small_numbers(way):
     before = t.read_text("/proc/sys/kernel/pid_max")
     if tuple(int(x) for x in re.findall(r"\d+", os.uname().release)[:2]) < (6, 14):
         raise t.Skip("pid_max is not a namespace's own before Linux 6.14")
-    argv = [t.place.guest("taskmany"), "recycle", "20000" if SOAK else "600"]
+    argv = [t.place.guest("taskmany"), "recycle", "20000" if SOAK else "150"]
     work = t.place.fresh(way.user)
     stats = os.path.join(t.place.top, way.user, "run", "stats.json")
     proc = t.Proc(OWN_PID_MAX + t.vmsup_argv(way, argv, stats), work, t.place.env(way.user))

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -192,8 +193,46 @@ static void stops_itself(int guarded)
 	await("it stopped itself", pid, 0);
 }
 
-int main(void)
+/* Through some execs with SIGTRAP blocked and sent all the time: it is pending in the end, and did no harm. */
+static void trapped(const char *self, int left)
 {
+	char number[16];
+	char *const argv[] = { (char *)self, number, NULL };
+	sigset_t set;
+
+	if (left == 0) {
+		sigpending(&set);
+		_exit(sigismember(&set, SIGTRAP) ? 0 : 2);
+	}
+	snprintf(number, sizeof(number), "%d", left - 1);
+	execv(self, argv);
+	_exit(3);
+}
+
+static void traps_at_exec(const char *self)
+{
+	sigset_t set;
+	int status;
+	pid_t pid;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTRAP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	pid = fork();
+	if (pid == 0)
+		trapped(self, 15);
+	do {
+		kill(pid, SIGTRAP);
+		syscall(SYS_tgkill, pid, pid, SIGTRAP);
+	} while (waitpid(pid, &status, WNOHANG) == 0);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	say("traps at exec", pid, pid, status);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		trapped(argv[0], atoi(argv[1]));
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	/* In a group that is not orphaned, whatever ours is: else nothing stops by SIGTTIN. */
 	for (int guarded = 0; guarded < 2; guarded++) {
@@ -205,6 +244,7 @@ int main(void)
 			stops(guarded, 3);
 			traps_of_own(guarded);
 			stops_itself(guarded);
+			traps_at_exec(argv[0]);
 			exit(0);
 		}
 		await("all", pid, 0);

@@ -1,7 +1,7 @@
 /*
  * Claim: a process that outlives its leader goes on as natively: it maps, forks, executes, makes threads, installs handlers,
  * and what another process of that kind does is not taken for its own.
- * taskleader ROUNDS
+ * taskleader ROUNDS; taskleader stop: stops itself, by a thread that is left and under the signal guard.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -105,12 +105,8 @@ static void fork_some(void)
 		bad("vfork");
 }
 
-static void *go_on(void *arg)
+static void await_end_of_leader(void)
 {
-	char *const argv[] = { (char *)self, (char *)"exec", (char *)"last", NULL };
-	pthread_t thread;
-
-	/* Until the leader has ended. */
 	while (syscall(SYS_tgkill, getpid(), getpid(), 0) == 0) {
 		char path[64], text[512] = "";
 		int fd;
@@ -123,6 +119,27 @@ static void *go_on(void *arg)
 			break;
 		map_a_while(1);
 	}
+}
+
+static void *stop(void *arg)
+{
+	struct sigaction sa = { .sa_handler = handler };
+
+	sigaction(SIGUSR1, &sa, NULL);
+	await_end_of_leader();
+	kill(getpid(), SIGSTOP);
+	map_a_while(10);
+	puts("goes on");
+	exit(6);
+	return arg;
+}
+
+static void *go_on(void *arg)
+{
+	char *const argv[] = { (char *)self, (char *)"exec", (char *)"last", NULL };
+	pthread_t thread;
+
+	await_end_of_leader();
 	for (int i = 0; i < rounds; i++) {
 		map_a_while(20);
 		map_files();
@@ -160,6 +177,12 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "exec") == 0) {
 		map_a_while(10);
 		return argc > 2 ? 5 : 0;
+	}
+	if (argc > 1 && strcmp(argv[1], "stop") == 0) {
+		pthread_t thread;
+
+		pthread_create(&thread, NULL, stop, NULL);
+		pthread_exit(NULL);
 	}
 	rounds = argc > 1 ? atoi(argv[1]) : 10;
 	/* Several at once: each has a leader without an mm. */

@@ -149,7 +149,7 @@ static void one_of_many(int i, bool keep, const char *self)
 		if (keep)
 			usleep(i % 80 ? 3000 : 10000);
 	} while (keep && !bad);
-	if (i % 4 == 1 && !bad) {
+	if (i % 16 == 1 && !bad) {
 		execv(self, argv);
 		bad = 77;
 	}

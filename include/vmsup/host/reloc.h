@@ -60,6 +60,7 @@ struct vms_reloc {
 	bool has_poked;
 	struct user_regs_struct regs; /* as execve left them */
 	uint64_t sigmask;
+	bool owes_trap; /* a SIGTRAP that somebody sent meanwhile; sent again at the end */
 	struct vms_err err; /* the sentence, once a function has failed */
 };
 
