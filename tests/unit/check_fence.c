@@ -373,7 +373,7 @@ START_TEST(the_bpf_is_the_model_for_random_calls_at_the_edges)
 {
 	const char *seed_text = getenv("VMS_SEED"), *n_text = getenv("VMS_ITERATIONS");
 	uint64_t seed = seed_text ? strtoull(seed_text, NULL, 0) : (uint64_t)time(NULL) * 1000003 + (uint64_t)getpid();
-	uint64_t n = n_text ? strtoull(n_text, NULL, 0) : 200000;
+	uint64_t n = n_text ? strtoull(n_text, NULL, 0) : 50000;
 	unsigned int refused = 0;
 	struct setting s;
 
