@@ -491,5 +491,6 @@ const struct vms_verb vms_verb_explain = {
 	.name = "explain",
 	.summary = "say what was refused, why, and what to change",
 	.help = explain_help,
+	.options = vms_verb_json_options,
 	.run = explain_run,
 };

@@ -14,6 +14,7 @@
 #include <sys/shm.h>
 
 #include "vmsup/core/place.h"
+#include "vmsup/core/policy.h"
 
 #ifndef MAP_ABOVE4G
 #define MAP_ABOVE4G 0x80
@@ -84,8 +85,8 @@ static int outside_errno(const struct vms_space *space, const struct vms_range *
 	return span->start < space->range.start ? EPERM : ENOMEM;
 }
 
-/* True when another thread's call in flight may touch @span; then *ret_start is where what it touches starts. */
-static bool busy_at(const struct decision *d, const struct vms_range *span, vms_addr_t *ret_start)
+/* True when another thread's call in flight may touch @span; then *ret_what is what it touches. */
+static bool busy_at(const struct decision *d, const struct vms_range *span, struct vms_range *ret_what)
 {
 	for (size_t i = 0; i < d->nr_busy; i++) {
 		const struct vms_plan *plan = d->busy[i];
@@ -93,7 +94,7 @@ static bool busy_at(const struct decision *d, const struct vms_range *span, vms_
 		/* What may be anywhere cannot be avoided; should it be here, the kernel rejects the place. */
 		if (plan->effect == VMS_EFFECT_UNKNOWN || !vms_plan_touches(plan, span))
 			continue;
-		*ret_start = vms_range_overlaps(&plan->range, span) ? plan->range.start : plan->from.start;
+		*ret_what = vms_range_overlaps(&plan->range, span) ? plan->range : plan->from;
 		return true;
 	}
 	return false;
@@ -101,34 +102,40 @@ static bool busy_at(const struct decision *d, const struct vms_range *span, vms_
 
 /*
  * Our own choice: like vms_place_find, and clear of what other threads have in flight. From a place that is rejected or busy
- * the search goes on downwards; where a hint or MAP_32BIT made it begin low, once more from the top.
+ * the search goes on downwards (with --layout bottom-up, upwards); where it did not begin at the end, once more from there.
  */
 static int choose(const struct decision *d, const struct vms_place_req *want, vms_addr_t *ret_addr)
 {
-	vms_addr_t max_start = d->max_start;
-	bool is_last = !want->hint && !want->low2g;
+	const enum vms_layout_kind layout = d->space->policy ? d->space->policy->layout : VMS_LAYOUT_TOP_DOWN;
+	const bool up = layout == VMS_LAYOUT_BOTTOM_UP;
+	vms_addr_t bound = d->max_start;
+	bool is_last = !want->hint && !want->low2g && (up || layout == VMS_LAYOUT_TOP_DOWN);
 
 	for (int i = 0; i < MAX_TRIES; i++) {
-		vms_addr_t addr, start;
-		struct vms_range span;
-		int r = vms_place_find(d->space, want, max_start, &addr);
+		struct vms_range span, busy;
+		vms_addr_t addr;
+		int r = vms_place_find(d->space, want, bound, &addr);
 
-		if (r < 0 && (is_last || !max_start))
+		if (r < 0 && (is_last || !bound))
 			return r;
 		if (r < 0) {
 			is_last = true;
-			max_start = d->space->range.end;
+			bound = up ? VMS_PAGE_SIZE : d->space->range.end;
 			continue;
 		}
 		span = (struct vms_range){ addr, addr + want->length };
-		if (addr != d->max_start && !busy_at(d, &span, &start)) {
+		/* The rejected place again: step past it. */
+		busy = span;
+		if (addr != d->max_start && !busy_at(d, &span, &busy)) {
 			*ret_addr = addr;
 			return 0;
 		}
-		/* The rejected place again: step below it. */
 		if (addr == d->max_start)
-			start = addr;
-		max_start = start < addr ? start : addr;
+			bound = addr;
+		else if (up)
+			bound = busy.end - VMS_PAGE_SIZE > addr ? busy.end - VMS_PAGE_SIZE : addr;
+		else
+			bound = busy.start < addr ? busy.start : addr;
 	}
 	return -ENOMEM;
 }

@@ -184,11 +184,11 @@ int vms_place_kernel(const struct vms_space *space, const struct vms_place_req *
 	return r;
 }
 
-int vms_place_find(struct vms_space *space, const struct vms_place_req *req, vms_addr_t max_start,
+int vms_place_find(struct vms_space *space, const struct vms_place_req *req, vms_addr_t bound,
 		   vms_addr_t *ret_addr)
 {
 	vms_addr_t high = space->range.end;
-	vms_addr_t hint = max_start ? 0 : usable_hint(space, req);
+	vms_addr_t hint = bound ? 0 : usable_hint(space, req);
 
 	if (space->policy) {
 		struct vms_range span = { hint, hint + req->length };
@@ -197,17 +197,17 @@ int vms_place_find(struct vms_space *space, const struct vms_place_req *req, vms
 			*ret_addr = hint;
 			return 0;
 		}
-		return vms_policy_find(space, req, max_start, ret_addr);
+		return vms_policy_find(space, req, bound, ret_addr);
 	}
 	/* A place below the rejected one: its last byte may lie above, its start may not. */
-	if (max_start && max_start < high)
-		high = max_start;
+	if (bound && bound < high)
+		high = bound;
 	if (hint) {
 		*ret_addr = hint;
 		return 0;
 	}
 	if (req->low2g) {
-		if (!max_start && kernel_low2g(space, req, ret_addr) == 0)
+		if (!bound && kernel_low2g(space, req, ret_addr) == 0)
 			return 0;
 		high = min_addr(high, LOW2G_END);
 		return top_down(space, req, high, req->length, ret_addr);

@@ -136,7 +136,7 @@ static int scattered(struct vms_space *space, const struct vms_place_req *req, v
 }
 
 /* The bounds of a search. False: nothing is left. */
-static bool bounds(const struct vms_space *space, const struct vms_place_req *req, vms_addr_t max_start, vms_addr_t *ret_low,
+static bool bounds(const struct vms_space *space, const struct vms_place_req *req, vms_addr_t bound, vms_addr_t *ret_low,
 		   vms_addr_t *ret_high)
 {
 	vms_addr_t low = space->range.start, high = space->range.end;
@@ -147,22 +147,24 @@ static bool bounds(const struct vms_space *space, const struct vms_place_req *re
 		low = FOUR_G;
 	if (req->low2g && high > LOW2G_END)
 		high = LOW2G_END;
-	if (max_start && max_start < high)
-		high = max_start;
+	if (bound && space->policy->layout == VMS_LAYOUT_BOTTOM_UP)
+		low = bound >= low ? bound + VMS_PAGE_SIZE : low;
+	else if (bound && bound < high)
+		high = bound;
 	*ret_low = low;
 	*ret_high = high;
 	return low < high;
 }
 
-int vms_policy_find(struct vms_space *space, const struct vms_place_req *req, vms_addr_t max_start, vms_addr_t *ret_addr)
+int vms_policy_find(struct vms_space *space, const struct vms_place_req *req, vms_addr_t bound, vms_addr_t *ret_addr)
 {
 	const struct vms_policy *policy = space->policy;
 	vms_addr_t low, high, slack;
 
-	if (!bounds(space, req, max_start, &low, &high))
+	if (!bounds(space, req, bound, &low, &high))
 		return -ENOMEM;
-	/* A place that was rejected is passed by downwards, whatever the layout. */
-	if (max_start)
+	/* A place that was rejected is passed by in order; nothing is drawn again. */
+	if (bound && policy->layout != VMS_LAYOUT_BOTTOM_UP)
 		return find_padded(space, req, low, high, 0, false, ret_addr);
 	/* MAP_32BIT: the kernel's own window first, then what else there is below 2 GiB. */
 	if (req->low2g && low < KERNEL_LOW_START && high > KERNEL_LOW_START && policy->layout == VMS_LAYOUT_TOP_DOWN &&

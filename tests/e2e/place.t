@@ -203,6 +203,13 @@ def msan():
     sanitizer("msan", "clang", "memory", None)
 
 
+@s.case_for(t.ways(users=(t.ME,), ranges=("low",), places=("auto", "remote")))
+def threads(way):
+    """threads that map while others do find room, whatever the layout"""
+    for layout in ("bottom-up", "random:3", "scatter:3"):
+        t.expect(t.run(way, [t.place.guest("mapfork")], extra=["--layout", layout]), 0, r"^wrong 0$")
+
+
 @s.case
 def wrong_words():
     """options that make no sense say so in a sentence"""

@@ -31,12 +31,12 @@ VMS_MUST_CHECK int vms_place_kernel(const struct vms_space *space, const struct 
 				    vms_addr_t *ret_addr, bool *ret_certain);
 
 /**
- * The address we choose inside the range, everything at or above @max_start left out (a retry passes the address
- * that was rejected; 0 means no bound). The kernel's rule is kept where it finds a place inside the range, unless the space
+ * The address we choose inside the range. With @bound, which a retry passes (the address that was rejected), everything at or
+ * above it is left out, or what a policy says instead; 0 means no bound. The kernel's rule is kept where it finds a place inside the range, unless the space
  * has a policy.
  * Returns 0 or -ENOMEM.
  */
 VMS_MUST_CHECK int vms_place_find(struct vms_space *space, const struct vms_place_req *req,
-				  vms_addr_t max_start, vms_addr_t *ret_addr);
+				  vms_addr_t bound, vms_addr_t *ret_addr);
 
 #endif

@@ -46,10 +46,11 @@ bool vms_policy_keeps_out(const struct vms_policy *policy, const struct vms_rang
 bool vms_policy_accepts(const struct vms_space *space, const struct vms_place_req *req, vms_addr_t addr);
 
 /**
- * The address for @req by the space's policy, everything at or above @max_start left out (0: no bound).
+ * The address for @req by the space's policy. With @bound, which a retry passes, everything at or above it is
+ * left out; for VMS_LAYOUT_BOTTOM_UP everything at or below it.
  * Advances space->random. 0 or -ENOMEM.
  */
-VMS_MUST_CHECK int vms_policy_find(struct vms_space *space, const struct vms_place_req *req, vms_addr_t max_start,
+VMS_MUST_CHECK int vms_policy_find(struct vms_space *space, const struct vms_place_req *req, vms_addr_t bound,
 				   vms_addr_t *ret_addr);
 
 /** The largest part of @range that no hole touches and that is not kept for MAP_32BIT. False: there is none. */
