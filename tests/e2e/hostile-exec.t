@@ -61,7 +61,7 @@ def tracers(way):
 @s.case_for(h.BOTH)
 def storms(way):
     """many at once, dying and stopping at any moment"""
-    for what, number in ("threads", 800), ("execs", 20), ("deaths", 40), ("stops", 20), ("bomb", 150):
+    for what, number in ("threads", 150), ("execs", 20), ("deaths", 40), ("stops", 20), ("bomb", 150):
         h.guest(way, "storm", what, number)
 
 
