@@ -42,18 +42,63 @@ static void learn_ceiling(struct vms_space *space, const struct vms_plan *plan, 
 	}
 }
 
+static bool touches_told(const struct vms_space *space, const struct vms_range *range)
+{
+	const struct vms_vma *vma;
+
+	for (vma = vms_tree_find_from(&space->tree, range->start); vma && vma->range.start < range->end; vma = vms_tree_next(vma)) {
+		if (vma->flags & VMS_VMA_TOLD)
+			return true;
+	}
+	return false;
+}
+
+static bool may_change_told(const struct vms_space *space, const struct vms_plan *plan)
+{
+	switch (plan->effect) {
+	case VMS_EFFECT_NONE:
+	case VMS_EFFECT_PROTECT:
+		return false;
+	case VMS_EFFECT_MAP:
+	case VMS_EFFECT_UNMAP:
+	case VMS_EFFECT_BRK:
+		return (plan->effect == VMS_EFFECT_MAP && (plan->vma.flags & VMS_VMA_TOLD)) || touches_told(space, &plan->range);
+	case VMS_EFFECT_MOVE:
+	case VMS_EFFECT_SEAL:
+	case VMS_EFFECT_UNKNOWN:
+	default:
+		return true;
+	}
+}
+
+/*
+ * smaps takes far longer than the rest of a re-reading. What it alone tells is the same as before when neither @plan, of which it
+ * is not known what it did, nor another call in flight could bring or take such a mapping.
+ */
+static bool needs_flags(const struct vms_mm *mm, const struct vms_plan *plan)
+{
+	if (!plan || may_change_told(&mm->space, plan))
+		return true;
+	for (const struct vms_thread *t = mm->in_flight; t; t = t->flight_next) {
+		if (may_change_told(&mm->space, &t->plan))
+			return true;
+	}
+	return false;
+}
+
 static void reread(struct vms_sup *sup, struct vms_process *process, const struct vms_plan *plan)
 {
 	struct vms_mm *mm = process->mm;
 	struct vms_space *space = &mm->space;
-	bool has_flags;
+	/* After an earlier one that failed all may be otherwise. */
+	bool has_flags = mm->stale || needs_flags(mm, plan);
 
 	mm->stale = true;
 	if (vms_maps_read(&mm->maps, &space->range, &sup->seen_all) < 0)
 		return;
 	learn_ceiling(space, plan, &sup->seen_all);
 	/* What is where is known no more, so neither is which attributes are still whose. */
-	has_flags = vms_maps_read_flags(vms_process_tid(process), &sup->seen_all) == 0;
+	has_flags = has_flags && vms_maps_read_flags(vms_process_tid(process), &sup->seen_all) == 0;
 	if (vms_space_adopt(space, &space->range, sup->seen_all.items, sup->seen_all.nr, has_flags) == 0)
 		mm->stale = false;
 	vms_mm_count(&sup->tasks, mm);
