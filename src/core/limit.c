@@ -298,6 +298,9 @@ enum vms_limit vms_limits_passed(const struct vms_limits *limits, const struct v
 
 struct vms_plan vms_limit_refusal(const struct vms_space *space, const struct vms_req *req)
 {
+	/* brk(0), whose answer only the kernel knows. */
+	if (req->call == VMS_CALL_BRK && space->brk.is_unknown)
+		return (struct vms_plan){ .verdict = VMS_REMOTE };
 	if (req->call == VMS_CALL_BRK)
 		return vms_plan_reply(space->brk.current);
 	return vms_plan_refuse(ENOMEM);

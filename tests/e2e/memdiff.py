@@ -81,13 +81,13 @@ def first_difference(native, got):
     )
 
 
-def compare(way, words, audit=None, seconds=t.TIME_LIMIT):
+def compare(way, words, audit=None, seconds=t.TIME_LIMIT, extra=()):
     """None, or what is wrong."""
     argv = argv_of(way, words)
     native = t.run_native(way.user, argv, seconds=seconds)
     if native.status != 0:
         raise t.Failure("natively it fails\n%s" % native)
-    got = t.run(way, argv, audit=audit, seconds=seconds)
+    got = t.run(way, argv, audit=audit, seconds=seconds, extra=extra)
     wrong = []
     if native.out != got.out or native.status != got.status:
         wrong.append("differs [%s] %s" % (way.name, " ".join(words)))

@@ -411,7 +411,7 @@ static bool read_image(struct worker *w, struct prctl_mm_map *map)
 static int move_heap(void *arg)
 {
 	struct worker *w = arg;
-	uintptr_t to = w->base + (below(w, ARENA_PAGES / 2) + ARENA_PAGES / 4) * PAGE;
+	uintptr_t to = w->base + (below(w, ARENA_PAGES / 2 - 64) + ARENA_PAGES / 2) * PAGE;
 	struct prctl_mm_map map;
 	long r;
 

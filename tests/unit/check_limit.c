@@ -271,6 +271,12 @@ START_TEST(brk_is_refused_with_the_break_all_else_with_ENOMEM)
 	plan = vms_limit_refusal(&space, &(struct vms_req){ .call = VMS_CALL_MPROTECT });
 	ck_assert_int_eq(plan.verdict, VMS_REFUSE);
 	ck_assert_int_eq(plan.error, ENOMEM);
+	/* After PR_SET_MM the kernel is asked for it. */
+	space.brk.is_unknown = true;
+	plan = vms_limit_refusal(&space, &(struct vms_req){ .call = VMS_CALL_BRK });
+	ck_assert_int_eq(plan.verdict, VMS_REMOTE);
+	ck_assert_uint_eq(plan.args[0], 0);
+	ck_assert_int_eq(plan.effect, VMS_EFFECT_NONE);
 }
 END_TEST
 
