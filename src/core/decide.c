@@ -188,9 +188,12 @@ static uint8_t real_prot(const struct vms_space *space, uint8_t prot)
 	return space->read_implies_exec && (prot & VMS_PROT_READ) ? prot | VMS_PROT_EXEC : prot;
 }
 
-/* do_mmap (6.18): anything else is EINVAL. */
-static bool is_map_type(uint32_t type, bool anon)
+/* do_mmap (6.18): anything else is EINVAL. Huge pages are of a file, if one without a name. */
+static bool is_map_type(uint32_t flags)
 {
+	const uint32_t type = flags & MAP_TYPE;
+	const bool anon = (flags & (MAP_ANONYMOUS | MAP_HUGETLB)) == MAP_ANONYMOUS;
+
 	return type == MAP_PRIVATE || type == MAP_SHARED || type == (anon ? MAP_DROPPABLE : MAP_SHARED_VALIDATE);
 }
 
@@ -225,7 +228,7 @@ static struct vms_plan decide_mmap_fixed(const struct decision *d)
 	struct vms_plan plan = vms_plan_pass();
 	struct vms_range span;
 
-	if (!is_map_type(req->mmap.flags & MAP_TYPE, req->mmap.flags & MAP_ANONYMOUS) ||
+	if (!is_map_type(req->mmap.flags) ||
 	    !make_span(d->space, req->mmap.addr, req->mmap.length, &span) || !vms_page_aligned(req->mmap.offset))
 		return plan;
 	if (outside(d->space, &span)) {
@@ -269,7 +272,7 @@ static struct vms_plan decide_mmap(const struct decision *d)
 
 	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
 		return decide_mmap_fixed(d);
-	if (!is_map_type(type, anon) || !want.length || want.length > d->space->user.end ||
+	if (!is_map_type(flags) || !want.length || want.length > d->space->user.end ||
 	    !vms_page_aligned(req->mmap.offset))
 		return vms_plan_pass();
 	if (want.hugetlb || is_foreign(d) || (type == MAP_SHARED_VALIDATE && (req->args[3] & ~(uint64_t)LEGACY_FLAGS))) {

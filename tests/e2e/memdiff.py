@@ -27,6 +27,7 @@ REGRESSIONS = [
     ("supervise low", "--seed=4000042 --ops=300 --threads=4 --only=93,95,109"),
     ("remote low", "--seed=4000058 --ops=2000 --only=1548-1549"),
     ("remote high ordinary", "--seed=4000073 --ops=2000 --threads=4 --only=1897"),
+    ("supervise high", "--seed=7000050 --ops=300 --only=92,162"),
 ]
 
 

@@ -493,6 +493,10 @@ START_TEST(what_is_no_mapping_is_not_placed)
 	space.remote_only = true;
 	decide(SYS_mmap, 0, 4096, RW, MAP_ANONYMOUS | 7, -1u, 0);
 	check_plan("a type that nobody knows", &(struct want)PASS);
+	decide(SYS_mmap, FILE_AT, 4096, RW, MAP_FIXED | MAP_ANONYMOUS | MAP_SHARED_VALIDATE, -1u, 0);
+	check_plan("a type for files", &(struct want)PASS);
+	decide(SYS_mmap, FILE_AT, 4096, RW, MAP_FIXED | MAP_ANONYMOUS | MAP_SHARED_VALIDATE | MAP_HUGETLB, -1u, 0);
+	check_plan("which huge pages are", &(struct want)UNKNOWN);
 	decide(SYS_mmap, 0, 4096, RW, ANON, -1u, 123);
 	check_plan("an unaligned offset", &(struct want)PASS);
 	facts.file.known = facts.file.hugetlb = true;
