@@ -72,7 +72,7 @@ def waits(way):
 @s.case_for(BOTH)
 def many_threads(way):
     """500 threads at once, all mapping"""
-    t.expect(same(way, [t.place.guest("taskmany"), "threads", "500"], audit=False), 0, r"\Awrong 0\n\Z")
+    t.expect(same(way, [t.place.guest("taskmany"), "threads", "500"], audit=False, seconds=400), 0, r"\Awrong 0\n\Z")
 
 
 @s.case_for(t.ways(places=("auto", "remote"), users=(t.ME,), ranges=("low",)))
