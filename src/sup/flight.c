@@ -42,6 +42,7 @@ static void learn_ceiling(struct vms_space *space, const struct vms_plan *plan, 
 	}
 }
 
+/* What grows down may have grown into @range, too. */
 static bool touches_told(const struct vms_space *space, const struct vms_range *range)
 {
 	const struct vms_vma *vma;
@@ -50,17 +51,17 @@ static bool touches_told(const struct vms_space *space, const struct vms_range *
 		if (vma->flags & VMS_VMA_TOLD)
 			return true;
 	}
-	return false;
+	return vma && (vma->flags & VMS_VMA_GROWSDOWN);
 }
 
 static bool may_change_told(const struct vms_space *space, const struct vms_plan *plan)
 {
 	switch (plan->effect) {
 	case VMS_EFFECT_NONE:
-	case VMS_EFFECT_PROTECT:
 		return false;
 	case VMS_EFFECT_MAP:
 	case VMS_EFFECT_UNMAP:
+	case VMS_EFFECT_PROTECT:
 	case VMS_EFFECT_BRK:
 		return (plan->effect == VMS_EFFECT_MAP && (plan->vma.flags & VMS_VMA_TOLD)) || touches_told(space, &plan->range);
 	case VMS_EFFECT_MOVE:

@@ -9,7 +9,7 @@ import vmsuptest as t
 
 s = t.Suite()
 SOURCE = os.path.abspath(os.environ.get("srcdir", "."))
-PARTS = ("src", "include", "tests", "bench", "man", "m4", "build-aux")
+PARTS = ("src", "include", "tests", "bench", "man", "m4", "build-aux", "completion", "profiles")
 
 
 def copy(way):
