@@ -198,8 +198,8 @@ static const char *advice_about_shape(const struct refusal *r, enum why why)
 	if (r->size >= TERABYTE)
 		return why == WHY_LIMIT || why == WHY_TREE_LIMIT ?
 			       "Shadow memory of a sanitizer is reserved, not used: set --max-commit, not --max-va." :
-			       "This is how a sanitizer (ASan, MSan, TSan) asks for its shadow, at one place in all 47 bits: --va-bits 47 "
-			       "with --avoid asan, msan or tsan, or no --range at all.";
+			       "This is how a sanitizer (ASan, MSan, TSan) asks for its shadow, at one place in all 47 bits: --avoid asan or "
+			       "msan opens it, in a range below 2 GiB, too; TSan needs --avoid tsan and --va-bits 47.";
 	return NULL;
 }
 

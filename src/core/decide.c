@@ -74,9 +74,14 @@ static bool is_foreign(const struct decision *d)
 	return d->req->arch != d->space->arch;
 }
 
+static bool is_wall(const struct vms_space *space, const struct vms_range *span)
+{
+	return space->policy && vms_policy_is_wall(space->policy, span);
+}
+
 static bool outside(const struct vms_space *space, const struct vms_range *span)
 {
-	return space->confined && !vms_range_covers(&space->range, span);
+	return space->confined && (!vms_range_covers(&space->range, span) || is_wall(space, span));
 }
 
 /* What the child sees for a fixed address outside its range: as mmap_min_addr below, as TASK_SIZE above. */
@@ -312,7 +317,7 @@ static struct vms_plan decide_munmap(const struct decision *d)
 		return vms_plan_refuse(EINVAL);
 	/* Below the range the child has nothing: as under mmap_min_addr, there is nothing to remove and nothing wrong. */
 	if (outside(d->space, &span)) {
-		if (span.end <= d->space->range.start)
+		if (span.end <= d->space->range.start || is_wall(d->space, &span))
 			return vms_plan_reply(0);
 		span.start = d->space->range.start;
 		plan.verdict = VMS_REMOTE;
@@ -332,7 +337,7 @@ static struct vms_plan mprotect_outside(const struct decision *d, const struct v
 	/* Nothing is there, natively or here; but a key may be wrong. */
 	if (span->end <= d->space->rules.mmap_min_addr)
 		return vms_plan_pass();
-	if (d->space->rules.seals && vms_range_has(&d->space->range, span->start) &&
+	if (d->space->rules.seals && vms_range_has(&d->space->range, span->start) && !is_wall(d->space, span) &&
 	    !vms_tree_is_full(&d->space->tree, &inside))
 		return pass_unknown();
 	return vms_plan_refuse(ENOMEM);
@@ -651,7 +656,7 @@ static struct vms_plan decide_question(const struct decision *d)
 	struct vms_range span;
 
 	if (make_span(d->space, d->req->span.addr, d->req->span.length, &span) && d->space->confined &&
-	    !vms_range_overlaps(&d->space->range, &span))
+	    (!vms_range_overlaps(&d->space->range, &span) || is_wall(d->space, &span)))
 		return vms_plan_refuse(ENOMEM);
 	return vms_plan_pass();
 }

@@ -39,6 +39,11 @@ bool vms_limits_any(const struct vms_limits *limits)
 	return false;
 }
 
+static bool is_top_gap(const struct vms_space *space, const struct vms_vma *vma)
+{
+	return vma && vma->kind == VMS_KIND_FENCE && !(space->policy && vms_policy_is_wall(space->policy, &vma->range));
+}
+
 void vms_usage_of(const struct vms_space *space, struct vms_usage *ret_usage)
 {
 	const struct vms_tree *tree = &space->tree;
@@ -48,9 +53,18 @@ void vms_usage_of(const struct vms_space *space, struct vms_usage *ret_usage)
 	u.used[VMS_LIMIT_COMMIT] = tree->commit;
 	u.used[VMS_LIMIT_MAPS] = tree->count;
 	u.used[VMS_LIMIT_HEAP] = space->brk.current - space->brk.base;
-	for (const struct vms_vma *vma = vms_tree_last(tree); vma && vma->kind == VMS_KIND_FENCE; vma = vms_tree_prev(vma)) {
+	for (const struct vms_vma *vma = vms_tree_last(tree); is_top_gap(space, vma); vma = vms_tree_prev(vma)) {
 		u.used[VMS_LIMIT_VA] -= vms_range_size(&vma->range);
 		u.used[VMS_LIMIT_MAPS]--;
+	}
+	for (size_t i = 0; space->policy && i < space->policy->nr_walls; i++) {
+		const struct vms_range *wall = &space->policy->walls[i];
+
+		for (const struct vms_vma *vma = vms_tree_find_from(tree, wall->start); vma && vms_range_covers(wall, &vma->range);
+		     vma = vms_tree_next(vma)) {
+			u.used[VMS_LIMIT_VA] -= vms_range_size(&vma->range);
+			u.used[VMS_LIMIT_MAPS]--;
+		}
 	}
 	*ret_usage = u;
 }

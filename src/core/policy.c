@@ -43,6 +43,64 @@ int vms_policy_add_hole(struct vms_policy *policy, const struct vms_range *hole)
 	return 0;
 }
 
+static vms_addr_t min_addr(vms_addr_t a, vms_addr_t b)
+{
+	return a < b ? a : b;
+}
+
+static int add_wall(struct vms_policy *policy, vms_addr_t start, vms_addr_t end)
+{
+	if (start >= end)
+		return 0;
+	if (policy->nr_walls == VMS_MAX_WALLS)
+		return -ENOSPC;
+	policy->walls[policy->nr_walls++] = (struct vms_range){ start, end };
+	return 0;
+}
+
+int vms_policy_widen(struct vms_policy *policy, const struct vms_range *range, struct vms_range *ret_hull)
+{
+	struct vms_range hull = *range;
+	vms_addr_t at;
+	int r = 0;
+
+	policy->nr_walls = 0;
+	if (policy->nr_holes) {
+		const struct vms_range *first = &policy->holes[0], *last = &policy->holes[policy->nr_holes - 1];
+
+		hull.start = min_addr(hull.start, first->start);
+		hull.end = hull.end < last->end ? last->end : hull.end;
+	}
+	at = hull.start;
+	for (size_t i = 0; r == 0 && i < policy->nr_holes && at < range->start; i++) {
+		r = add_wall(policy, at, min_addr(policy->holes[i].start, range->start));
+		at = policy->holes[i].end;
+	}
+	if (r == 0)
+		r = add_wall(policy, at, range->start);
+	at = range->end;
+	for (size_t i = 0; r == 0 && i < policy->nr_holes; i++) {
+		if (policy->holes[i].end <= at)
+			continue;
+		r = add_wall(policy, at, policy->holes[i].start);
+		at = policy->holes[i].end;
+	}
+	for (size_t i = 0; r == 0 && i < policy->nr_walls; i++)
+		r = vms_policy_add_hole(policy, &policy->walls[i]);
+	if (r == 0)
+		*ret_hull = hull;
+	return r;
+}
+
+bool vms_policy_is_wall(const struct vms_policy *policy, const struct vms_range *range)
+{
+	for (size_t i = 0; i < policy->nr_walls; i++) {
+		if (vms_range_covers(&policy->walls[i], range))
+			return true;
+	}
+	return false;
+}
+
 /* What lies in the way of @range: a hole, or the low zone when it is not for this request. NULL: nothing. */
 static const struct vms_range *in_the_way(const struct vms_policy *policy, const struct vms_range *range, bool low2g)
 {

@@ -89,6 +89,13 @@ static void keep_attributes(const struct vms_space *space, struct vms_vma *vma, 
 	vma->pkey = old->pkey;
 }
 
+/* Laid and sealed before the program has run its first instruction, and so it stays. */
+static void make_wall(struct vms_vma *vma)
+{
+	vma->kind = VMS_KIND_FENCE;
+	vma->flags |= VMS_VMA_NORESERVE | VMS_VMA_SEALED;
+}
+
 int vms_space_adopt(struct vms_space *space, const struct vms_range *range, const struct vms_vma *seen,
 		    size_t nr, bool has_flags)
 {
@@ -125,6 +132,8 @@ int vms_space_adopt(struct vms_space *space, const struct vms_range *range, cons
 				vms_vma_clip(&rest, &(struct vms_range){ cut, vma.range.end });
 			vms_vma_clip(&part, &(struct vms_range){ part.range.start, cut });
 			keep_attributes(space, &part, has_flags);
+			if (space->policy && vms_policy_is_wall(space->policy, &part.range))
+				make_wall(&part);
 			vms_wx_mark(space, NULL, &part);
 			r = vms_tree_replace(&space->tree, &part);
 			if (r < 0)

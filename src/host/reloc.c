@@ -87,7 +87,7 @@ static int choose_layout(struct vms_reloc *reloc, vms_addr_t stack_limit, uint64
 	const struct vms_image_part *parts = reloc->image.parts;
 	struct vms_layout_req req = {
 		.range = reloc->conf->image_range,
-		.whole = reloc->conf->range,
+		.whole = reloc->conf->chosen,
 		.stack_limit = stack_limit,
 		.randomize = reloc->conf->randomize,
 		.seed = seed,
@@ -231,7 +231,7 @@ int vms_reloc_check_i386(const struct vms_reloc_conf *conf, uint64_t persona, st
 	return vms_err_set(err, -ENOEXEC,
 			   "it is a 32-bit (i386) program that has 3 GiB of addresses (setarch --3gb), and the range "
 			   "0x%llx-0x%llx goes beyond: choose a --range that ends at 0x%llx or below",
-			   (unsigned long long)conf->range.start, (unsigned long long)conf->range.end,
+			   (unsigned long long)conf->chosen.start, (unsigned long long)conf->chosen.end,
 			   (unsigned long long)conf->end_3g);
 }
 
@@ -249,7 +249,7 @@ int vms_reloc_begin(struct vms_reloc *reloc, pid_t pid, const struct vms_reloc_c
 			return vms_err_set(&reloc->err, -ENOEXEC,
 					   "the program is a 32-bit (i386) one, for which the range 0x%llx-0x%llx has no place: "
 					   "choose a --range below 4 GiB",
-					   (unsigned long long)conf->range.start, (unsigned long long)conf->range.end);
+					   (unsigned long long)conf->chosen.start, (unsigned long long)conf->chosen.end);
 		reloc->conf = conf = conf->i386;
 	}
 	r = vms_image_read(pid, &reloc->regs, &conf->user, &reloc->image, &reloc->err);
@@ -405,6 +405,12 @@ static int verify(struct vms_reloc *reloc)
 	    (!is_fenced(reloc, &list, low, conf->range.start) ||
 	     !is_fenced(reloc, &list, conf->range.end, conf->user.end)))
 		r = -EPERM;
+	for (size_t i = 0; r == 0 && i < conf->nr_walls; i++) {
+		const vms_addr_t end = conf->walls[i].end < conf->range.end ? conf->walls[i].end : conf->range.end;
+
+		if (!is_fenced(reloc, &list, conf->walls[i].start, end))
+			r = -EPERM;
+	}
 	if (r == 0 && !is_unmapped(&list, &scratch))
 		r = -EPERM;
 	vms_vma_list_done(&list);

@@ -18,6 +18,7 @@
 
 /* Calls that are not moves: prctl, three fences, three seals, the top gap, two personalities, the end mark; and some air. */
 #define EXTRA_CALLS 14
+#define WALL_CALLS 3
 /* Moves go to a staging area first when a target overlaps what has not moved yet. */
 #define STAGES 2
 
@@ -29,7 +30,7 @@ struct writer {
 
 static size_t max_calls(const struct vms_reloc *reloc)
 {
-	return reloc->image.vmas.nr * STAGES + EXTRA_CALLS;
+	return reloc->image.vmas.nr * STAGES + reloc->conf->nr_walls * WALL_CALLS + EXTRA_CALLS;
 }
 
 static size_t code_size(void)
@@ -210,6 +211,11 @@ static void add_top_gap(struct writer *w)
 	add_dontdump(w, start, end);
 }
 
+static vms_addr_t wall_end(const struct vms_reloc_conf *conf, size_t i)
+{
+	return conf->walls[i].end < conf->range.end ? conf->walls[i].end : conf->range.end;
+}
+
 static void add_fences(struct writer *w)
 {
 	const struct vms_reloc_conf *conf = w->reloc->conf;
@@ -226,6 +232,8 @@ static void add_fences(struct writer *w)
 	if (conf->fence_page_zero)
 		add_fence(w, 0, low < conf->range.start ? low : conf->range.start, true);
 	add_fence(w, low, conf->range.start, false);
+	for (size_t i = 0; i < conf->nr_walls; i++)
+		add_fence(w, conf->walls[i].start, wall_end(conf, i), false);
 	add_fence(w, conf->range.end, conf->user.end, false);
 	if (w->reloc->image.persona & ADDR_LIMIT_3GB)
 		add(w, __NR_personality, 0, w->reloc->image.persona, 0, 0, 0, 0, 0);

@@ -140,15 +140,22 @@ static void audit_fence(struct vms_sup *sup, struct vms_process *process, const 
 {
 	const struct vms_reloc_conf *conf = &sup->reloc_conf;
 	const struct vms_space *space = &process->mm->space;
-	const struct vms_range parts[] = {
+	struct vms_range parts[VMS_MAX_WALLS + 2] = {
 		{ vms_page_up(conf->mmap_min_addr), space->range.start },
 		{ space->range.end, space->user.end },
 	};
+	size_t nr = 2;
 
 	/* What ran before the program's first exec is not fenced. */
 	if (!conf->fence || (process->pid == sup->main_pid && !sup->main_started))
 		return;
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+	for (size_t i = 0; i < conf->nr_walls; i++) {
+		parts[nr] = conf->walls[i];
+		if (parts[nr].end > space->range.end)
+			parts[nr].end = space->range.end;
+		nr++;
+	}
+	for (size_t i = 0; i < nr; i++) {
 		const struct vms_vma *wrong;
 		vms_addr_t at = fence_holds_to(sup, process->mm, &parts[i], &wrong);
 

@@ -46,8 +46,8 @@ static rlim_t shown(const struct vms_sup *sup, const struct vms_process *process
 	vms_addr_t budget = process->limits.max[VMS_LIMIT_VA];
 
 	/* A range that is as good as all is no budget; and some (TSan) refuse to run with any. */
-	if (conf->fence && vms_range_size(&conf->range) < WIDE_RANGE && vms_range_size(&conf->range) / 4 * 3 < budget)
-		budget = vms_page_down(vms_range_size(&conf->range) / 4 * 3);
+	if (conf->fence && vms_range_size(&conf->chosen) < WIDE_RANGE && vms_range_size(&conf->chosen) / 4 * 3 < budget)
+		budget = vms_page_down(vms_range_size(&conf->chosen) / 4 * 3);
 	return soft < budget ? soft : budget;
 }
 

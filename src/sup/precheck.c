@@ -190,13 +190,13 @@ static int check_fixed(const struct vms_reloc_conf *conf, int fd, const union eh
 {
 	struct vms_range span;
 
-	if (!conf->fence || !loads_outside(&conf->range, fd, ehdr, &span))
+	if (!conf->fence || !loads_outside(&conf->chosen, fd, ehdr, &span))
 		return 0;
 	vms_err_set(err, 0,
 		    "it is linked to run at 0x%llx (ET_EXEC), outside the range 0x%llx-0x%llx: choose a --range that "
 		    "holds it, or build it as a PIE",
-		    (unsigned long long)span.start, (unsigned long long)conf->range.start,
-		    (unsigned long long)conf->range.end);
+		    (unsigned long long)span.start, (unsigned long long)conf->chosen.start,
+		    (unsigned long long)conf->chosen.end);
 	return ENOEXEC;
 }
 
@@ -212,7 +212,7 @@ static int check_i386(const struct vms_sup *sup, pid_t tid, struct vms_err *err)
 	vms_err_set(err, 0,
 		    "it is a 32-bit (i386) program, and the range 0x%llx-0x%llx has no room for it: choose a --range "
 		    "below 4 GiB",
-		    (unsigned long long)sup->range.start, (unsigned long long)sup->range.end);
+		    (unsigned long long)sup->chosen.start, (unsigned long long)sup->chosen.end);
 	return ENOEXEC;
 }
 

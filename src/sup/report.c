@@ -13,7 +13,7 @@ static json_t *range_json(const struct vms_sup *sup)
 {
 	if (!sup->reloc_conf.fence)
 		return json_null();
-	return json_pack("{s:o, s:o}", "start", vms_msg_hex(sup->range.start), "end", vms_msg_hex(sup->range.end));
+	return json_pack("{s:o, s:o}", "start", vms_msg_hex(sup->chosen.start), "end", vms_msg_hex(sup->chosen.end));
 }
 
 static const char *mode_name(const struct vms_sup *sup)

@@ -220,6 +220,7 @@ static void image_step(struct vms_sup *sup, const struct vms_trap *trap, const s
 	struct vms_plan plan;
 
 	vms_space_init(&space, &sup->range, &sup->machine.user, &sup->machine.rules);
+	space.policy = sup->tasks.policy;
 	space.confined = sup->tasks.confined;
 	space.exec_policy = sup->tasks.exec_policy;
 	if (vms_decide(&space, req, &facts, NULL, 0, 0, &plan) < 0)

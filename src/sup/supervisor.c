@@ -91,8 +91,34 @@ static int check_policy(struct vms_sup *sup, struct vms_err *err)
 		return 0;
 	if (!vms_policy_widest(policy, &sup->image_range, &sup->image_range))
 		return vms_err_set(err, -EINVAL, "--hole: nothing is left of the range 0x%llx-0x%llx",
-				   (unsigned long long)sup->range.start, (unsigned long long)sup->range.end);
+				   (unsigned long long)sup->chosen.start, (unsigned long long)sup->chosen.end);
 	sup->tasks.policy = policy;
+	return 0;
+}
+
+/* Holes outside the range: only a seal keeps what lies between. */
+static int add_outer_holes(struct vms_sup *sup, struct vms_err *err)
+{
+	struct vms_policy *policy = &sup->options.policy;
+	const struct vms_range *first = policy->holes, *last = first + policy->nr_holes - 1;
+
+	sup->chosen = sup->range;
+	if (!policy->nr_holes || (first->start >= sup->range.start && last->end <= sup->range.end))
+		return 0;
+	if (first->start < vms_page_up(sup->machine.rules.mmap_min_addr) || last->end > sup->machine.user.end)
+		return vms_err_set(err, -EINVAL,
+				   "--hole, --avoid: 0x%llx-0x%llx is not in the user address space: stay within 0x%llx-0x%llx",
+				   (unsigned long long)first->start, (unsigned long long)last->end,
+				   (unsigned long long)vms_page_up(sup->machine.rules.mmap_min_addr),
+				   (unsigned long long)sup->machine.user.end);
+	if (is_unsealed(sup))
+		return vms_err_set(err, -EINVAL,
+				   "--hole, --avoid: 0x%llx-0x%llx is not in the range 0x%llx-0x%llx, and this kernel cannot seal what lies "
+				   "between (mseal, Linux 6.10): choose a range that holds it",
+				   (unsigned long long)first->start, (unsigned long long)last->end,
+				   (unsigned long long)sup->range.start, (unsigned long long)sup->range.end);
+	if (vms_policy_widen(policy, &sup->chosen, &sup->range) < 0)
+		return vms_err_set(err, -EINVAL, "--hole: there are more than %d holes; join some", VMS_MAX_HOLES);
 	return 0;
 }
 
@@ -103,6 +129,7 @@ static int check_range(struct vms_sup *sup, struct vms_err *err)
 	int r;
 
 	sup->range = (struct vms_range){ min, sup->machine.user.end };
+	sup->chosen = sup->range;
 	r = take_va_bits(sup, err);
 	if (r < 0 || !sup->options.has_range)
 		return r;
@@ -115,7 +142,7 @@ static int check_range(struct vms_sup *sup, struct vms_err *err)
 				   "--range: it ends at 0x%llx, above the user address space: end at 0x%llx or below",
 				   (unsigned long long)range->end, (unsigned long long)sup->machine.user.end);
 	sup->range = *range;
-	return 0;
+	return add_outer_holes(sup, err);
 }
 
 static int check_mode(struct vms_sup *sup, struct vms_err *err)
@@ -175,6 +202,11 @@ static int open_output(const char *path, FILE **ret_file, struct vms_err *err)
 	return 0;
 }
 
+static vms_addr_t min_addr(vms_addr_t a, vms_addr_t b)
+{
+	return a < b ? a : b;
+}
+
 static vms_addr_t fence_bytes(const struct vms_sup *sup, const struct vms_reloc_conf *conf)
 {
 	vms_addr_t low = vms_page_up(sup->machine.rules.mmap_min_addr), size = 0;
@@ -189,6 +221,10 @@ static vms_addr_t fence_bytes(const struct vms_sup *sup, const struct vms_reloc_
 		return size;
 	if (conf->fence_page_zero)
 		size += low;
+	for (size_t i = 0; i < conf->nr_walls; i++) {
+		if (conf->walls[i].start < conf->range.end)
+			size += min_addr(conf->walls[i].end, conf->range.end) - conf->walls[i].start;
+	}
 	return size + (conf->range.start - low) + (conf->user.end - conf->range.end);
 }
 
@@ -221,8 +257,8 @@ static void configure_i386(struct vms_sup *sup)
 	conf->user = sup->machine.i386_user;
 	/* With 3 GiB of addresses, all of it lies that much lower. */
 	conf->end_3g = base - (conf->user.end - ((vms_addr_t)3 << 30));
-	if (conf->range.end > conf->user.end)
-		conf->range.end = conf->user.end;
+	conf->range.end = min_addr(conf->range.end, conf->user.end);
+	conf->chosen.end = min_addr(conf->chosen.end, conf->user.end);
 	conf->image_range = image_base(sup);
 	if (conf->image_range.end > base)
 		conf->image_range.end = base;
@@ -248,6 +284,9 @@ static void configure(struct vms_sup *sup)
 	sup->moves_images = o->has_range || o->aslr != VMS_ASLR_RANDOM || o->policy.nr_holes || o->reserve_low;
 	sup->reloc_conf = (struct vms_reloc_conf){
 		.range = sup->range,
+		.chosen = sup->chosen,
+		.walls = o->policy.walls,
+		.nr_walls = o->policy.nr_walls,
 		.user = sup->machine.user,
 		.mmap_min_addr = sup->machine.rules.mmap_min_addr,
 		.fence = o->has_range,

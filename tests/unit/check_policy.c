@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "vmsup/core/limit.h"
 #include "vmsup/core/place.h"
 #include "vmsup/core/policy.h"
 
@@ -282,6 +283,79 @@ START_TEST(random_policies_keep_their_word)
 }
 END_TEST
 
+static void check_walls(const struct vms_range *want, size_t nr)
+{
+	ck_assert_uint_eq(policy.nr_walls, nr);
+	for (size_t i = 0; i < nr; i++) {
+		ck_assert_uint_eq(policy.walls[i].start, want[i].start);
+		ck_assert_uint_eq(policy.walls[i].end, want[i].end);
+		ck_assert(vms_policy_is_wall(&policy, &want[i]));
+		ck_assert(vms_policy_keeps_out(&policy, &want[i], false));
+	}
+}
+
+START_TEST(holes_outside_the_range_leave_walls)
+{
+	const struct vms_range range = { GIB, 2 * GIB };
+	struct vms_range hull;
+
+	ck_assert_int_eq(vms_policy_widen(&policy, &range, &hull), 0);
+	ck_assert(hull.start == GIB && hull.end == 2 * GIB);
+	check_walls(NULL, 0);
+	hole(0x10000, 0x110000);
+	hole(MIB * 512, MIB * 513);
+	hole(GIB + MIB, GIB + 2 * MIB);
+	hole(3 * GIB, 4 * GIB);
+	ck_assert_int_eq(vms_policy_widen(&policy, &range, &hull), 0);
+	ck_assert(hull.start == 0x10000 && hull.end == 4 * GIB);
+	check_walls((const struct vms_range[]){ { 0x110000, MIB * 512 }, { MIB * 513, GIB }, { 2 * GIB, 3 * GIB } }, 3);
+	ck_assert(!vms_policy_is_wall(&policy, &(struct vms_range){ 0x10000, 0x11000 }));
+	ck_assert(!vms_policy_is_wall(&policy, &(struct vms_range){ GIB - PAGE, GIB + PAGE }));
+	ck_assert(vms_policy_widest(&policy, &hull, &hull));
+	ck_assert(hull.start == GIB + 2 * MIB && hull.end == 2 * GIB);
+}
+END_TEST
+
+START_TEST(a_hole_across_the_edge_leaves_no_wall_there)
+{
+	const struct vms_range range = { GIB, 2 * GIB };
+	struct vms_range hull;
+
+	hole(GIB / 2, GIB + MIB);
+	hole(2 * GIB - MIB, 2 * GIB);
+	ck_assert_int_eq(vms_policy_widen(&policy, &range, &hull), 0);
+	ck_assert(hull.start == GIB / 2 && hull.end == 2 * GIB);
+	check_walls(NULL, 0);
+	hole(5 * GIB, 6 * GIB);
+	ck_assert_int_eq(vms_policy_widen(&policy, &range, &hull), 0);
+	check_walls((const struct vms_range[]){ { 2 * GIB, 5 * GIB } }, 1);
+}
+END_TEST
+
+START_TEST(walls_are_not_counted)
+{
+	const struct vms_range range = { GIB, 2 * GIB };
+	struct vms_vma wall = { .prot = 0, .may = VMS_PROT_ALL, .kind = VMS_KIND_FENCE };
+	struct vms_usage usage;
+	struct vms_range hull;
+
+	hole(0x10000, 0x110000);
+	hole(3 * GIB, 4 * GIB - PAGE);
+	ck_assert_int_eq(vms_policy_widen(&policy, &range, &hull), 0);
+	for (size_t i = 0; i < policy.nr_walls; i++) {
+		wall.range = policy.walls[i];
+		ck_assert_int_eq(vms_tree_insert(&space.tree, &wall), 0);
+	}
+	vms_usage_of(&space, &usage);
+	ck_assert_uint_eq(usage.used[VMS_LIMIT_VA], 0);
+	ck_assert_uint_eq(usage.used[VMS_LIMIT_MAPS], 0);
+	ck_assert_uint_ne(place(PAGE), 0);
+	vms_usage_of(&space, &usage);
+	ck_assert_uint_eq(usage.used[VMS_LIMIT_VA], PAGE);
+	ck_assert_uint_eq(usage.used[VMS_LIMIT_MAPS], 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("policy");
@@ -304,6 +378,9 @@ int main(void)
 	tcase_add_test(t, the_widest_part_avoids_holes_and_the_low_zone);
 	tcase_add_test(t, a_plain_policy_is_no_policy);
 	tcase_add_test(t, random_policies_keep_their_word);
+	tcase_add_test(t, holes_outside_the_range_leave_walls);
+	tcase_add_test(t, a_hole_across_the_edge_leaves_no_wall_there);
+	tcase_add_test(t, walls_are_not_counted);
 	suite_add_tcase(s, t);
 	runner = srunner_create(s);
 	srunner_run_all(runner, CK_NORMAL);

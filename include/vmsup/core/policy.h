@@ -23,6 +23,7 @@ enum vms_layout_kind {
 
 #define VMS_RANDOM_PAGES 256
 #define VMS_MAX_HOLES 64
+#define VMS_MAX_WALLS (VMS_MAX_HOLES + 1)
 
 struct vms_policy {
 	enum vms_layout_kind layout;
@@ -31,6 +32,8 @@ struct vms_policy {
 	struct vms_range low; /* for MAP_32BIT only; empty: none */
 	struct vms_range holes[VMS_MAX_HOLES]; /* ascending, disjoint */
 	size_t nr_holes;
+	struct vms_range walls[VMS_MAX_WALLS]; /* ascending, disjoint, and holes, too: see vms_policy_widen */
+	size_t nr_walls;
 };
 
 /** True when the kernel's own choices are all that is wanted. */
@@ -38,6 +41,15 @@ bool vms_policy_is_plain(const struct vms_policy *policy);
 
 /** Add a hole; it is joined with those that it touches. 0, or -ENOSPC when there are too many. */
 VMS_MUST_CHECK int vms_policy_add_hole(struct vms_policy *policy, const struct vms_range *hole);
+
+/**
+ * Holes may lie outside @range: the program may map there by MAP_FIXED. *@ret_hull is the range that holds them, too; what in it
+ * is neither @range nor hole becomes a wall: the fence lies there, sealed, so that nobody ever maps anything.
+ * 0; or -ENOSPC when there are too many holes.
+ */
+VMS_MUST_CHECK int vms_policy_widen(struct vms_policy *policy, const struct vms_range *range, struct vms_range *ret_hull);
+/** True when @range is a part of a wall. */
+bool vms_policy_is_wall(const struct vms_policy *policy, const struct vms_range *range);
 
 /** True when nothing but a MAP_FIXED mapping may touch @range; @low2g: it is for MAP_32BIT. */
 bool vms_policy_keeps_out(const struct vms_policy *policy, const struct vms_range *range, bool low2g);

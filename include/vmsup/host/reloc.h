@@ -23,7 +23,10 @@
 
 /** What holds for every exec of a tree. */
 struct vms_reloc_conf {
-	struct vms_range range; /* where mappings may be */
+	struct vms_range range; /* where mappings may be; with holes outside the range that was asked for, these are in it */
+	struct vms_range chosen; /* the range that was asked for: where an image may be */
+	const struct vms_range *walls; /* borrowed: fence inside range; may reach beyond user addresses */
+	size_t nr_walls;
 	struct vms_range image_range; /* where the image goes: range, or its part below any mmap_base */
 	vms_addr_t top_end; /* where the top gap ends; 0: where range does */
 	struct vms_range user; /* all user addresses */

@@ -103,7 +103,8 @@ struct vms_held {
 struct vms_sup {
 	struct vms_run_options options;
 	struct vms_machine machine;
-	struct vms_range range; /* options.range, or all user addresses */
+	struct vms_range chosen; /* options.range, or all user addresses */
+	struct vms_range range; /* the same, with what --hole has outside it */
 	struct vms_cookie cookie;
 	struct vms_reloc_conf reloc_conf, i386_conf; /* i386_conf: with an empty range when no i386 program can run */
 	struct vms_range image_range; /* the part of range in which images are laid out */
