@@ -170,6 +170,7 @@ static int each_line(struct vms_maps *maps, int (*fn)(const struct vms_vma *, co
 	char *line = NULL;
 	size_t size = 0;
 	int fd = dup(maps->fd), r = 0;
+	bool is_empty = true;
 	FILE *file;
 
 	if (fd < 0)
@@ -184,11 +185,13 @@ static int each_line(struct vms_maps *maps, int (*fn)(const struct vms_vma *, co
 		struct vms_vma vma;
 		const char *name;
 
+		is_empty = false;
 		line[strcspn(line, "\n")] = '\0';
 		if (parse_line(line, &vma, &name))
 			r = fn(&vma, name, arg);
 	}
-	if (r == 0 && ferror(file))
+	/* No process runs without a mapping: its mm is gone. */
+	if (r == 0 && (ferror(file) || is_empty))
 		r = -ESRCH;
 	free(line);
 	fclose(file);

@@ -395,7 +395,8 @@ static int verify(struct vms_reloc *reloc)
 	const struct vms_reloc_conf *conf = reloc->conf;
 	const struct vms_range scratch = { reloc->scratch, reloc->scratch + reloc->scratch_size };
 	const struct vms_range all = { 0, conf->user.end };
-	vms_addr_t low = conf->fence_page_zero ? 0 : vms_page_up(conf->mmap_min_addr);
+	/* Below mmap_min_addr it may have failed: a program that has dropped its privileges cannot map there. */
+	const vms_addr_t low = conf->fence_start ? vms_page_up(conf->mmap_min_addr) : 0;
 	struct vms_vma_list list = { 0 };
 	int r = vms_maps_read(&reloc->image.maps, &all, &list);
 

@@ -229,8 +229,7 @@ static void add_fences(struct writer *w)
 	/* MMAP_PAGE_ZERO (a personality) makes the kernel map page 0 at exec. */
 	if (w->reloc->image.vmas.nr && w->reloc->image.vmas.items[0].range.start < low)
 		add(w, __NR_munmap, 0, 0, low, 0, 0, 0, 0);
-	if (conf->fence_page_zero)
-		add_fence(w, 0, low < conf->range.start ? low : conf->range.start, true);
+	add_fence(w, conf->fence_start, low < conf->range.start ? low : conf->range.start, true);
 	add_fence(w, low, conf->range.start, false);
 	for (size_t i = 0; i < conf->nr_walls; i++)
 		add_fence(w, conf->walls[i].start, wall_end(conf, i), false);

@@ -209,7 +209,7 @@ static vms_addr_t min_addr(vms_addr_t a, vms_addr_t b)
 
 static vms_addr_t fence_bytes(const struct vms_sup *sup, const struct vms_reloc_conf *conf)
 {
-	vms_addr_t low = vms_page_up(sup->machine.rules.mmap_min_addr), size = 0;
+	vms_addr_t size;
 
 	if (!sup->moves_images)
 		return 0;
@@ -219,13 +219,11 @@ static vms_addr_t fence_bytes(const struct vms_sup *sup, const struct vms_reloc_
 		size += vms_layout_top_max(&conf->image_range);
 	if (!conf->fence)
 		return size;
-	if (conf->fence_page_zero)
-		size += low;
 	for (size_t i = 0; i < conf->nr_walls; i++) {
 		if (conf->walls[i].start < conf->range.end)
 			size += min_addr(conf->walls[i].end, conf->range.end) - conf->walls[i].start;
 	}
-	return size + (conf->range.start - low) + (conf->user.end - conf->range.end);
+	return size + (conf->range.start - conf->fence_start) + (conf->user.end - conf->range.end);
 }
 
 /* The image goes where no hole is. Below a hole, what is above the hole stays open. False: there is no room. */
@@ -276,6 +274,22 @@ static void configure_i386(struct vms_sup *sup)
 		sup->tasks.i386.ceiling = conf->image_range.end;
 }
 
+/*
+ * Below mmap_min_addr only a privileged process may map. In supervise mode the decision forbids it, but where the range is full the
+ * kernel's own search (before 6.4) goes down to the second page. The first one is left alone: a null pointer should fault as it does
+ * without us.
+ */
+static vms_addr_t fence_start(const struct vms_sup *sup)
+{
+	const vms_addr_t min = vms_page_up(sup->machine.rules.mmap_min_addr);
+
+	if (geteuid() != 0)
+		return min;
+	if (sup->options.mode == VMS_MODE_FENCE)
+		return 0;
+	return min < VMS_PAGE_SIZE ? min : VMS_PAGE_SIZE;
+}
+
 static void configure(struct vms_sup *sup)
 {
 	const struct vms_run_options *o = &sup->options;
@@ -291,8 +305,7 @@ static void configure(struct vms_sup *sup)
 		.mmap_min_addr = sup->machine.rules.mmap_min_addr,
 		.fence = o->has_range,
 		.seal = sup->machine.has_mseal,
-		/* Below mmap_min_addr only a privileged process may map; in supervise mode the decision forbids it. */
-		.fence_page_zero = o->mode == VMS_MODE_FENCE && geteuid() == 0,
+		.fence_start = fence_start(sup),
 		.randomize = o->aslr != VMS_ASLR_OFF,
 		.cookie = sup->cookie,
 	};

@@ -137,7 +137,11 @@ for (["ARCH_MAP_VDSO_64", 158, 0x2003, 0], ["ARCH_MAP_VDSO_32", 158, 0x2002, 0],
 def image_calls(way):
     """calls that touch what the kernel keeps of an image, in every mode"""
     argv = ["perl", "-e", IMAGE_CALLS]
-    t.same_as_native(t.run_native(way.user, argv), t.run(way, argv))
+    native = t.run_native(way.user, argv)
+    if not t.has_mseal():
+        # It could open a fence that is not sealed.
+        native.out = native.out.replace("PR_SET_MM: Invalid argument", "PR_SET_MM: Operation not permitted")
+    t.same_as_native(native, t.run(way, argv))
 
 
 @s.case_for(t.ways(modes=("supervise", "fence"), users=(t.ME,)))

@@ -390,7 +390,6 @@ static void relocate(pid_t pid, const struct vms_range *range, const struct vms_
 		.mmap_min_addr = machine->rules.mmap_min_addr,
 		.fence = true,
 		.seal = machine->has_mseal,
-		.fence_page_zero = true,
 	};
 	struct vms_reloc reloc;
 	int r = vms_reloc_begin(&reloc, pid, &conf, 8 * MIB, 1);

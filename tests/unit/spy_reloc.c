@@ -51,7 +51,6 @@ static struct vms_reloc_conf conf_for(vms_addr_t lo, vms_addr_t hi, bool fence)
 		.mmap_min_addr = machine.rules.mmap_min_addr,
 		.fence = fence,
 		.seal = fence && machine.has_mseal,
-		.fence_page_zero = true,
 	};
 
 	ck_assert_int_eq(vms_cookie_draw(&conf.cookie), 0);

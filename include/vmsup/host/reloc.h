@@ -33,7 +33,7 @@ struct vms_reloc_conf {
 	vms_addr_t mmap_min_addr;
 	bool fence; /* lay the fence over everything outside range */
 	bool seal; /* and seal it: mseal(2) is there */
-	bool fence_page_zero; /* also below mmap_min_addr, where the child may map there */
+	vms_addr_t fence_start; /* below mmap_min_addr where the child may map there */
 	bool randomize;
 	bool verify; /* look at what the injected calls have really done: a filter of the program may have answered them */
 	struct vms_cookie cookie;
