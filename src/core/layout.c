@@ -34,11 +34,6 @@ static vms_addr_t align_down(vms_addr_t a, vms_addr_t align)
 	return a & ~(align - 1);
 }
 
-static vms_addr_t max_addr(vms_addr_t a, vms_addr_t b)
-{
-	return a > b ? a : b;
-}
-
 static vms_addr_t slide_room(const struct vms_range *range, unsigned int share)
 {
 	vms_addr_t room = vms_range_size(range) / share;
@@ -72,7 +67,7 @@ static vms_addr_t stack_room(const struct vms_layout_req *req)
 	room = vms_page_up(room);
 	if (room > quarter)
 		room = quarter;
-	return max_addr(room, req->stack.size);
+	return vms_addr_max(room, req->stack.size);
 }
 
 static int too_small(const struct vms_layout_req *req, struct vms_err *err)
@@ -101,8 +96,8 @@ int vms_layout_make(const struct vms_layout_req *req, struct vms_layout *ret_lay
 		return too_small(req, err);
 	top = vms_page_down(hi - top_slide);
 	out.top = top;
-	out.vdso = align_down(top - req->vdso.size, max_addr(req->vdso.align, VMS_PAGE_SIZE));
-	out.interp = align_down(out.vdso - req->interp.size, max_addr(req->interp.align, VMS_PAGE_SIZE));
+	out.vdso = align_down(top - req->vdso.size, vms_addr_max(req->vdso.align, VMS_PAGE_SIZE));
+	out.interp = align_down(out.vdso - req->interp.size, vms_addr_max(req->interp.align, VMS_PAGE_SIZE));
 
 	if (req->exe.fixed) {
 		const struct vms_range *whole = req->whole.start < req->whole.end ? &req->whole : &req->range;
@@ -120,21 +115,21 @@ int vms_layout_make(const struct vms_layout_req *req, struct vms_layout *ret_lay
 		if (bottom == exe.end &&
 		    (exe.end > out.interp || out.interp - exe.end < room + 3 * guard + stack_slide + brk_slide)) {
 			top = exe.start < top ? exe.start : top;
-			out.vdso = align_down(top - req->vdso.size, max_addr(req->vdso.align, VMS_PAGE_SIZE));
+			out.vdso = align_down(top - req->vdso.size, vms_addr_max(req->vdso.align, VMS_PAGE_SIZE));
 			out.interp = align_down(out.vdso - req->interp.size,
-						max_addr(req->interp.align, VMS_PAGE_SIZE));
+						vms_addr_max(req->interp.align, VMS_PAGE_SIZE));
 			bottom = lo;
 			out.top = hi;
 			stack_slide = 0;
 			brk_slide = 0;
 		}
 	} else {
-		vms_addr_t align = max_addr(req->exe.align, VMS_PAGE_SIZE);
+		vms_addr_t align = vms_addr_max(req->exe.align, VMS_PAGE_SIZE);
 		/* At or above its own size, so that a debugger does not take the load address for an offset. */
 		vms_addr_t low = req->exe.size < vms_range_size(&req->range) / 4 ? req->exe.size : 0;
 
-		low = max_addr(low, LOWEST_IMAGE);
-		out.exe = align_up(max_addr(lo, low) + exe_slide, align);
+		low = vms_addr_max(low, LOWEST_IMAGE);
+		out.exe = align_up(vms_addr_max(lo, low) + exe_slide, align);
 		bottom = out.exe + req->exe.size;
 	}
 	out.stack_floor = bottom + guard + stack_slide;

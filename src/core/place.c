@@ -15,16 +15,6 @@
 /* arch/x86/include/asm/page_64_types.h DEFAULT_MAP_WINDOW */
 #define WINDOW_END (((vms_addr_t)1 << 47) - VMS_PAGE_SIZE)
 
-static vms_addr_t min_addr(vms_addr_t a, vms_addr_t b)
-{
-	return a < b ? a : b;
-}
-
-static vms_addr_t max_addr(vms_addr_t a, vms_addr_t b)
-{
-	return a > b ? a : b;
-}
-
 /* The hint as the kernel uses it; 0 when it will be ignored. mm/mmap.c round_hint_to_min. */
 static vms_addr_t usable_hint(const struct vms_space *space, const struct vms_place_req *req)
 {
@@ -54,11 +44,11 @@ static vms_addr_t usable_hint(const struct vms_space *space, const struct vms_pl
 static int top_down(const struct vms_space *space, const struct vms_place_req *req, vms_addr_t high,
 		    vms_addr_t length, vms_addr_t *ret_addr)
 {
-	vms_addr_t low = max_addr(space->range.start, space->rules.mmap_min_addr);
+	vms_addr_t low = vms_addr_max(space->range.start, space->rules.mmap_min_addr);
 
 	if (req->above4g && space->rules.above4g)
-		low = max_addr(low, FOUR_G);
-	high = min_addr(high, space->range.end);
+		low = vms_addr_max(low, FOUR_G);
+	high = vms_addr_min(high, space->range.end);
 	if (low >= high)
 		return -ENOMEM;
 	return vms_tree_find_gap(&space->tree, low, high, length, false, ret_addr);
@@ -142,8 +132,8 @@ static int kernel_search(const struct vms_space *space, const struct vms_place_r
 
 static int kernel_low2g(const struct vms_space *space, const struct vms_place_req *req, vms_addr_t *ret_addr)
 {
-	vms_addr_t low = max_addr(space->range.start, KERNEL_LOW_START);
-	vms_addr_t high = min_addr(space->range.end, LOW2G_END);
+	vms_addr_t low = vms_addr_max(space->range.start, KERNEL_LOW_START);
+	vms_addr_t high = vms_addr_min(space->range.end, LOW2G_END);
 
 	if (low >= high)
 		return -ENOMEM;
@@ -209,7 +199,7 @@ int vms_place_find(struct vms_space *space, const struct vms_place_req *req, vms
 	if (req->low2g) {
 		if (!bound && kernel_low2g(space, req, ret_addr) == 0)
 			return 0;
-		high = min_addr(high, LOW2G_END);
+		high = vms_addr_min(high, LOW2G_END);
 		return top_down(space, req, high, req->length, ret_addr);
 	}
 	if (space->ceiling && space->ceiling < high &&

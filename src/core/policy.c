@@ -43,11 +43,6 @@ int vms_policy_add_hole(struct vms_policy *policy, const struct vms_range *hole)
 	return 0;
 }
 
-static vms_addr_t min_addr(vms_addr_t a, vms_addr_t b)
-{
-	return a < b ? a : b;
-}
-
 static int add_wall(struct vms_policy *policy, vms_addr_t start, vms_addr_t end)
 {
 	if (start >= end)
@@ -68,12 +63,12 @@ int vms_policy_widen(struct vms_policy *policy, const struct vms_range *range, s
 	if (policy->nr_holes) {
 		const struct vms_range *first = &policy->holes[0], *last = &policy->holes[policy->nr_holes - 1];
 
-		hull.start = min_addr(hull.start, first->start);
+		hull.start = vms_addr_min(hull.start, first->start);
 		hull.end = hull.end < last->end ? last->end : hull.end;
 	}
 	at = hull.start;
 	for (size_t i = 0; r == 0 && i < policy->nr_holes && at < range->start; i++) {
-		r = add_wall(policy, at, min_addr(policy->holes[i].start, range->start));
+		r = add_wall(policy, at, vms_addr_min(policy->holes[i].start, range->start));
 		at = policy->holes[i].end;
 	}
 	if (r == 0)

@@ -27,16 +27,6 @@ static bool same_mapping(const struct vms_vma *mine, const struct vms_vma *seen,
 	return mine->offset + (at - mine->range.start) == seen->offset + (at - seen->range.start);
 }
 
-static vms_addr_t min_addr(vms_addr_t a, vms_addr_t b)
-{
-	return a < b ? a : b;
-}
-
-static vms_addr_t max_addr(vms_addr_t a, vms_addr_t b)
-{
-	return a > b ? a : b;
-}
-
 /* The stack grows by itself when it is touched: below its recorded start the kernel may have more of it. */
 static bool is_grown(const struct vms_vma *mine, const struct vms_vma *seen)
 {
@@ -52,14 +42,14 @@ bool vms_space_agrees(const struct vms_space *space, const struct vms_range *ran
 
 	while (at < range->end) {
 		const struct vms_vma *mine = vms_tree_find_from(&space->tree, at);
-		vms_addr_t mine_at = mine ? max_addr(mine->range.start, at) : range->end;
+		vms_addr_t mine_at = mine ? vms_addr_max(mine->range.start, at) : range->end;
 		vms_addr_t seen_at;
 
 		while (i < nr && seen[i].range.end <= at)
 			i++;
-		seen_at = i < nr ? max_addr(seen[i].range.start, at) : range->end;
-		mine_at = min_addr(mine_at, range->end);
-		seen_at = min_addr(seen_at, range->end);
+		seen_at = i < nr ? vms_addr_max(seen[i].range.start, at) : range->end;
+		mine_at = vms_addr_min(mine_at, range->end);
+		seen_at = vms_addr_min(seen_at, range->end);
 		if (seen_at < mine_at && i < nr && is_grown(mine, &seen[i]))
 			seen_at = mine_at;
 		if (mine_at != seen_at)
@@ -68,7 +58,7 @@ bool vms_space_agrees(const struct vms_space *space, const struct vms_range *ran
 			return true;
 		if (!same_mapping(mine, &seen[i], mine_at))
 			return false;
-		at = min_addr(mine->range.end, seen[i].range.end);
+		at = vms_addr_min(mine->range.end, seen[i].range.end);
 	}
 	return true;
 }
@@ -124,9 +114,9 @@ int vms_space_adopt(struct vms_space *space, const struct vms_range *range, cons
 
 			if (old && old->range.start > part.range.start &&
 			    !(old->flags & VMS_VMA_GROWSDOWN))
-				cut = min_addr(cut, old->range.start);
+				cut = vms_addr_min(cut, old->range.start);
 			else if (old && old->range.start <= part.range.start)
-				cut = min_addr(cut, old->range.end);
+				cut = vms_addr_min(cut, old->range.end);
 			rest = vma;
 			if (cut < vma.range.end)
 				vms_vma_clip(&rest, &(struct vms_range){ cut, vma.range.end });

@@ -407,7 +407,7 @@ static int verify(struct vms_reloc *reloc)
 	     !is_fenced(reloc, &list, conf->range.end, conf->user.end)))
 		r = -EPERM;
 	for (size_t i = 0; r == 0 && i < conf->nr_walls; i++) {
-		const vms_addr_t end = conf->walls[i].end < conf->range.end ? conf->walls[i].end : conf->range.end;
+		const vms_addr_t end = vms_addr_min(conf->walls[i].end, conf->range.end);
 
 		if (!is_fenced(reloc, &list, conf->walls[i].start, end))
 			r = -EPERM;

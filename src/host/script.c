@@ -211,11 +211,6 @@ static void add_top_gap(struct writer *w)
 	add_dontdump(w, start, end);
 }
 
-static vms_addr_t wall_end(const struct vms_reloc_conf *conf, size_t i)
-{
-	return conf->walls[i].end < conf->range.end ? conf->walls[i].end : conf->range.end;
-}
-
 static void add_fences(struct writer *w)
 {
 	const struct vms_reloc_conf *conf = w->reloc->conf;
@@ -232,7 +227,7 @@ static void add_fences(struct writer *w)
 	add_fence(w, conf->fence_start, low < conf->range.start ? low : conf->range.start, true);
 	add_fence(w, low, conf->range.start, false);
 	for (size_t i = 0; i < conf->nr_walls; i++)
-		add_fence(w, conf->walls[i].start, wall_end(conf, i), false);
+		add_fence(w, conf->walls[i].start, vms_addr_min(conf->walls[i].end, conf->range.end), false);
 	add_fence(w, conf->range.end, conf->user.end, false);
 	if (w->reloc->image.persona & ADDR_LIMIT_3GB)
 		add(w, __NR_personality, 0, w->reloc->image.persona, 0, 0, 0, 0, 0);

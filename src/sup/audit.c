@@ -151,8 +151,7 @@ static void audit_fence(struct vms_sup *sup, struct vms_process *process, const 
 		return;
 	for (size_t i = 0; i < conf->nr_walls; i++) {
 		parts[nr] = conf->walls[i];
-		if (parts[nr].end > space->range.end)
-			parts[nr].end = space->range.end;
+		parts[nr].end = vms_addr_min(parts[nr].end, space->range.end);
 		nr++;
 	}
 	for (size_t i = 0; i < nr; i++) {

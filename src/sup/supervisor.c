@@ -202,11 +202,6 @@ static int open_output(const char *path, FILE **ret_file, struct vms_err *err)
 	return 0;
 }
 
-static vms_addr_t min_addr(vms_addr_t a, vms_addr_t b)
-{
-	return a < b ? a : b;
-}
-
 static vms_addr_t fence_bytes(const struct vms_sup *sup, const struct vms_reloc_conf *conf)
 {
 	vms_addr_t size;
@@ -221,7 +216,7 @@ static vms_addr_t fence_bytes(const struct vms_sup *sup, const struct vms_reloc_
 		return size;
 	for (size_t i = 0; i < conf->nr_walls; i++) {
 		if (conf->walls[i].start < conf->range.end)
-			size += min_addr(conf->walls[i].end, conf->range.end) - conf->walls[i].start;
+			size += vms_addr_min(conf->walls[i].end, conf->range.end) - conf->walls[i].start;
 	}
 	return size + (conf->range.start - conf->fence_start) + (conf->user.end - conf->range.end);
 }
@@ -255,8 +250,8 @@ static void configure_i386(struct vms_sup *sup)
 	conf->user = sup->machine.i386_user;
 	/* With 3 GiB of addresses, all of it lies that much lower. */
 	conf->end_3g = base - (conf->user.end - ((vms_addr_t)3 << 30));
-	conf->range.end = min_addr(conf->range.end, conf->user.end);
-	conf->chosen.end = min_addr(conf->chosen.end, conf->user.end);
+	conf->range.end = vms_addr_min(conf->range.end, conf->user.end);
+	conf->chosen.end = vms_addr_min(conf->chosen.end, conf->user.end);
 	conf->image_range = image_base(sup);
 	if (conf->image_range.end > base)
 		conf->image_range.end = base;

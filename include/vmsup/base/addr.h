@@ -33,4 +33,14 @@ static inline vms_addr_t vms_page_up(vms_addr_t a)
 	return (a + VMS_PAGE_SIZE - 1) & VMS_PAGE_MASK;
 }
 
+static inline vms_addr_t vms_addr_min(vms_addr_t a, vms_addr_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline vms_addr_t vms_addr_max(vms_addr_t a, vms_addr_t b)
+{
+	return a > b ? a : b;
+}
+
 #endif
