@@ -62,8 +62,8 @@ static bool wants_huge(const struct vms_space *space, const struct vms_place_req
 	/* For anonymous memory a hint keeps the kernel from it; one within the first page is none. */
 	if (req->low2g || (!req->has_file && vms_page_down(req->hint)))
 		return false;
-	/* Not for 32-bit calls, since there is a rule for anonymous memory (6.7). */
-	if (req->i386 && (!req->has_file || space->rules.thp_anon_multiple))
+	/* Not for 32-bit calls: by the rule of 6.8, which 6.1 and 6.6 have got since. */
+	if (req->i386)
 		return false;
 	if (req->has_file || req->shared_anon) {
 		if (!req->thp_file || req->shared_anon)
@@ -158,6 +158,9 @@ int vms_place_kernel(const struct vms_space *space, const struct vms_place_req *
 		return 0;
 	}
 	r = kernel_search(space, req, space->ceiling ? space->ceiling : space->range.end, ret_addr);
+	/* Releases of 6.7 and before may not have that rule. */
+	if (req->i386 && req->thp_file && !space->rules.thp_to_top && req->length >= VMS_HUGE_SIZE)
+		*ret_certain = false;
 	/* With 57-bit addresses a hint above 47 bits makes the search begin above them; in a range the fence is there. */
 	if (!space->confined && req->hint > WINDOW_END && space->user.end > WINDOW_END)
 		*ret_certain = false;

@@ -73,7 +73,7 @@ static json_t *maps_json(const struct vms_sup *sup, struct vms_mm *mm)
 	json_t *maps = json_array();
 	const struct vms_vma *vma;
 
-	append_fence(sup, maps, vms_page_up(sup->machine.rules.mmap_min_addr), mm->space.range.start);
+	append_fence(sup, maps, sup->reloc_conf.fence_start, mm->space.range.start);
 	for (vma = vms_tree_first(&mm->space.tree); vma; vma = vms_tree_next(vma))
 		json_array_append_new(maps, vma_json(mm, vma));
 	append_fence(sup, maps, mm->space.range.end, mm->space.user.end);
