@@ -77,6 +77,9 @@ static enum vms_wx_rule check_mmap(const struct vms_space *space, const struct v
 		return VMS_WX_FINE;
 	if (policy->no_anon_exec && anon)
 		return VMS_WX_ANON;
+	/* A child may have it, too, and write to it. */
+	if (wx && shared && (req->mmap.flags & MAP_ANONYMOUS))
+		return VMS_WX_ALIAS;
 	if (wx && !(req->mmap.flags & MAP_ANONYMOUS) &&
 	    (anon || facts->file.is_writable || is_mapped(space, facts->file.dev, facts->file.ino, true)))
 		return VMS_WX_ALIAS;
@@ -176,7 +179,9 @@ void vms_wx_prepare(const struct vms_space *space, const struct vms_req *req, co
 	plan->marks_written = true;
 	if (req->call != VMS_CALL_MMAP || (req->mmap.flags & MAP_ANONYMOUS))
 		return;
-	plan->vetted = space->exec_policy.exec_from;
+	plan->vetted = true;
+	/* What write(2) does to it is not seen. */
+	plan->is_written = facts->file.is_memory || (facts->file.is_writable && space->exec_policy.wx != VMS_WX_ALLOW);
 	plan->vet_dev = facts->file.dev;
 	plan->vet_ino = facts->file.ino;
 	if (space->exec_policy.exec_from && !facts->file.trusted)
@@ -201,13 +206,21 @@ void vms_wx_prepare(const struct vms_space *space, const struct vms_req *req, co
 	plan->in_two_steps = true;
 }
 
+/* Memory that others may have, too, and write to. */
+static bool is_shared_memory(const struct vms_vma *vma)
+{
+	return vma->kind == VMS_KIND_SHM || (vma->kind == VMS_KIND_ANON && (vma->flags & VMS_VMA_SHARED));
+}
+
 void vms_wx_mark(const struct vms_space *space, const struct vms_plan *plan, struct vms_vma *vma)
 {
+	const bool is_other = plan && plan->vetted && (vma->dev != plan->vet_dev || vma->ino != plan->vet_ino);
+
 	if (vms_exec_policy_is_plain(&space->exec_policy))
 		return;
-	if (vma->prot & VMS_PROT_WRITE)
+	if ((vma->prot & VMS_PROT_WRITE) || is_shared_memory(vma) || is_other || (plan && plan->is_written))
 		vma->flags |= VMS_VMA_WRITTEN;
-	if (plan && plan->vetted && (vma->dev != plan->vet_dev || vma->ino != plan->vet_ino))
+	if (is_other && space->exec_policy.exec_from)
 		vma->may &= (uint8_t)~VMS_PROT_EXEC;
 }
 

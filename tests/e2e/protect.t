@@ -27,10 +27,11 @@ def natively():
 
 WX = {
     "both", "after-write", "after-write-read", "after-move", "both-later", "after-fork", "text-written", "open-to-write",
-    "alias", "alias-later", "memfd", "memfd-private", "shm",
+    "alias", "alias-later", "memfd", "memfd-private", "shm", "memfd-later", "memfd-private-later", "open-to-write-later",
+    "shm-later", "shared", "shared-later",
 }
 ANON = {"both", "anon", "after-write", "after-write-read", "after-move", "both-later", "after-fork", "text-written", "memfd",
-        "memfd-private", "shm"}
+        "memfd-private", "shm", "memfd-later", "memfd-private-later", "shm-later", "shared", "shared-later"}
 
 
 def check(seen, plain, refused):

@@ -107,6 +107,9 @@ static void try_files(void)
 		printf("alias-later none\n");
 	say("memfd", of(mem, RX, MAP_SHARED) != MAP_FAILED);
 	say("memfd-private", of(mem, RX, MAP_PRIVATE) != MAP_FAILED);
+	say("memfd-later", mprotect(of(mem, PROT_READ, MAP_SHARED), PAGE, RX) == 0);
+	say("memfd-private-later", mprotect(of(mem, PROT_READ, MAP_PRIVATE), PAGE, RX) == 0);
+	say("open-to-write-later", mprotect(of(fd, PROT_READ, MAP_PRIVATE), PAGE, RX) == 0);
 	say("closed", of(999, RX, MAP_PRIVATE) != MAP_FAILED);
 }
 
@@ -115,7 +118,14 @@ static void try_shm(void)
 	int id = shmget(IPC_PRIVATE, PAGE, 0700 | IPC_CREAT);
 
 	say("shm", shmat(id, NULL, SHM_EXEC) != (void *)-1);
+	say("shm-later", mprotect(shmat(id, NULL, SHM_RDONLY), PAGE, RX) == 0);
 	shmctl(id, IPC_RMID, NULL);
+}
+
+static void try_shared(void)
+{
+	say("shared", mmap(NULL, PAGE, RX, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+	say("shared-later", mprotect(mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0), PAGE, RX) == 0);
 }
 
 static int dup_targets[2], slot = 100;
@@ -184,6 +194,7 @@ int main(int argc, char **argv)
 	try_fork();
 	try_files();
 	try_shm();
+	try_shared();
 	say("dlopen", dlopen("libm.so.6", RTLD_NOW) != NULL);
 	say("personality", personality(READ_IMPLIES_EXEC) != -1);
 	return 0;

@@ -213,6 +213,33 @@ START_TEST(executable_files_are_mapped_in_two_steps)
 }
 END_TEST
 
+START_TEST(what_can_be_written_to_by_another_way_counts_as_written)
+{
+	struct vms_vma vma = { .prot = VMS_PROT_READ, .dev = 7, .ino = 8, .kind = VMS_KIND_FILE };
+	struct vms_req req = mmap_req(VMS_PROT_READ, MAP_PRIVATE);
+	struct vms_plan plan;
+
+	vms_wx_mark(&space, NULL, &vma);
+	ck_assert(!(vma.flags & VMS_VMA_WRITTEN));
+	for (int i = 0; i < 2; i++) {
+		facts.file.is_memory = i == 0;
+		facts.file.is_writable = i == 1;
+		ck_assert_int_eq(vms_decide(&space, &req, &facts, NULL, 0, 0, &plan), 0);
+		vma.flags = 0;
+		vms_wx_mark(&space, &plan, &vma);
+		ck_assert(vma.flags & VMS_VMA_WRITTEN);
+	}
+	vma = (struct vms_vma){ .prot = VMS_PROT_READ, .kind = VMS_KIND_SHM };
+	vms_wx_mark(&space, NULL, &vma);
+	ck_assert(vma.flags & VMS_VMA_WRITTEN);
+	vma = (struct vms_vma){ .prot = VMS_PROT_READ, .flags = VMS_VMA_SHARED, .kind = VMS_KIND_ANON };
+	vms_wx_mark(&space, NULL, &vma);
+	ck_assert(vma.flags & VMS_VMA_WRITTEN);
+	ck_assert_int_eq(mmaps(RX, MAP_SHARED | MAP_ANONYMOUS), VMS_WX_ALIAS);
+	ck_assert_int_eq(mmaps(RX, MAP_PRIVATE | MAP_ANONYMOUS), VMS_WX_FINE);
+}
+END_TEST
+
 START_TEST(images)
 {
 	const struct vms_vma vmas[] = { { .prot = RX, .ino = 5 }, { .prot = RW }, { .prot = RX } };
@@ -243,6 +270,7 @@ int main(void)
 	tcase_add_test(t, what_another_thread_makes_writable_counts);
 	tcase_add_test(t, a_second_way_to_write_is_seen_from_both_sides);
 	tcase_add_test(t, shared_memory_segments);
+	tcase_add_test(t, what_can_be_written_to_by_another_way_counts_as_written);
 	tcase_add_test(t, only_files_are_executable);
 	tcase_add_test(t, files_from_elsewhere);
 	tcase_add_test(t, what_is_mapped_instead_may_not_become_executable);

@@ -36,6 +36,7 @@ struct vms_plan {
 	uint8_t rule; /* enum vms_wx_rule: the one for which it is refused, or logged; 0: none */
 	bool in_two_steps; /* VMS_REMOTE: mapped without PROT_EXEC, vetted, then made executable */
 	bool marks_written; /* a protection policy wants to know what was writable */
+	bool is_written; /* what appears counts as writable, as it may be written to by another way */
 	bool vetted; /* what appears is executable later on only if it is vet_dev and vet_ino */
 	uint64_t vet_dev, vet_ino;
 	bool injected; /* fails because --inject wants it to */
