@@ -44,6 +44,15 @@ const struct vms_vma *vms_tree_find_below(const struct vms_tree *tree, vms_addr_
 	return vma_of(found);
 }
 
+vms_addr_t vms_tree_run_start(const struct vms_tree *tree, vms_addr_t addr)
+{
+	const struct vms_vma *below;
+
+	for (below = vms_tree_find_below(tree, addr); below && below->range.end >= addr; below = vms_tree_find_below(tree, addr))
+		addr = below->range.start;
+	return addr;
+}
+
 const struct vms_vma *vms_tree_first(const struct vms_tree *tree)
 {
 	return vma_of(vms_node_first(tree));

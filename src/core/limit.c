@@ -203,6 +203,19 @@ static vms_addr_t free_below(const struct vms_tree *tree, vms_addr_t end)
 	return below && below->range.end < end ? end - below->range.end : 0;
 }
 
+/* PROT_GROWSDOWN: the kernel begins where the mapping does, which to it may be one and to us several. */
+static void add_stretched(const struct vms_tree *tree, const struct vms_req *req, struct delta *d)
+{
+	const vms_addr_t start = vms_tree_run_start(tree, req->mprotect.addr);
+	struct vms_plan plan = { .range = { start, req->mprotect.addr + vms_page_up(req->mprotect.length) } };
+
+	plan.vma.prot = req->mprotect.prot;
+	if (size_of(&plan.range))
+		add_protect(tree, &plan, d);
+	/* What lies below the mapping stays, and so counts for it does not. */
+	d->maps += 2;
+}
+
 /* The kernel decides what happens: the most that it may be, from the arguments. */
 static void add_unknown(const struct vms_tree *tree, const struct vms_req *req, const struct vms_facts *facts, struct delta *d)
 {
@@ -239,6 +252,10 @@ static void add_unknown(const struct vms_tree *tree, const struct vms_req *req, 
 		d->commit = (int64_t)size;
 		d->heap = (int64_t)size;
 		break;
+	case VMS_CALL_MPROTECT:
+	case VMS_CALL_PKEY_MPROTECT:
+		add_stretched(tree, req, d);
+		return;
 	default:
 		return;
 	}

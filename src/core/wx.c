@@ -105,9 +105,17 @@ static enum vms_wx_rule check_exec_of(const struct vms_space *space, const struc
 	return VMS_WX_FINE;
 }
 
+/* Where the kernel may begin: PROT_GROWSDOWN means the whole mapping, which to us may be several. */
+static vms_addr_t protect_start(const struct vms_space *space, const struct vms_req *req)
+{
+	if (req->args[2] & PROT_GROWSDOWN)
+		return vms_tree_run_start(&space->tree, req->mprotect.addr);
+	return req->mprotect.addr;
+}
+
 static enum vms_wx_rule check_mprotect(const struct vms_space *space, const struct vms_req *req)
 {
-	const vms_addr_t start = req->mprotect.addr, end = start + vms_page_up(req->mprotect.length);
+	const vms_addr_t start = protect_start(space, req), end = req->mprotect.addr + vms_page_up(req->mprotect.length);
 	const bool wx = space->exec_policy.wx != VMS_WX_ALLOW;
 	const struct vms_vma *vma;
 
@@ -128,12 +136,12 @@ static enum vms_wx_rule check_mprotect(const struct vms_space *space, const stru
 }
 
 /* The range for which @req asks for execution; false: for none. */
-static bool exec_range(const struct vms_req *req, struct vms_range *ret_range)
+static bool exec_range(const struct vms_space *space, const struct vms_req *req, struct vms_range *ret_range)
 {
 	if ((req->call != VMS_CALL_MPROTECT && req->call != VMS_CALL_PKEY_MPROTECT) ||
 	    !(req->mprotect.prot & VMS_PROT_EXEC))
 		return false;
-	*ret_range = (struct vms_range){ req->mprotect.addr, req->mprotect.addr + vms_page_up(req->mprotect.length) };
+	*ret_range = (struct vms_range){ protect_start(space, req), req->mprotect.addr + vms_page_up(req->mprotect.length) };
 	return ret_range->start < ret_range->end;
 }
 
@@ -145,7 +153,7 @@ enum vms_wx_rule vms_wx_check(const struct vms_space *space, const struct vms_re
 	if (vms_exec_policy_is_plain(&space->exec_policy))
 		return VMS_WX_FINE;
 	/* What another thread just makes writable has been writable. */
-	for (size_t i = 0; exec_range(req, &range) && i < nr_busy; i++) {
+	for (size_t i = 0; exec_range(space, req, &range) && i < nr_busy; i++) {
 		if (vms_plan_touches(busy[i], &range) &&
 		    (busy[i]->effect == VMS_EFFECT_UNKNOWN || (busy[i]->vma.prot & VMS_PROT_WRITE)))
 			return space->exec_policy.wx != VMS_WX_ALLOW ? VMS_WX_AFTER_WRITE : VMS_WX_ANON;

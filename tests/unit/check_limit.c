@@ -148,6 +148,19 @@ START_TEST(protection_charges_what_becomes_writable)
 }
 END_TEST
 
+START_TEST(a_protection_that_stretches_down_is_charged)
+{
+	struct vms_req req = { .call = VMS_CALL_MPROTECT, .mprotect = { .addr = AT(19), .length = PAGE, .prot = RW },
+			       .args = { AT(19), PAGE, RW | PROT_GROWSDOWN } };
+	const struct vms_plan plan = { .verdict = VMS_CONTINUE, .effect = VMS_EFFECT_UNKNOWN };
+	struct vms_usage growth;
+
+	put(vma(10, 20, 0, VMS_VMA_GROWSDOWN));
+	vms_usage_growth(&space, &req, &no_facts, &plan, &growth);
+	ck_assert_uint_eq(growth.used[VMS_LIMIT_COMMIT], 10 * PAGE);
+}
+END_TEST
+
 START_TEST(a_cut_through_the_middle_adds_one)
 {
 	struct vms_plan plan = vms_plan_pass();
@@ -315,6 +328,7 @@ int main(void)
 	tcase_add_test(t, a_mapping_that_joins_its_neighbours_adds_none);
 	tcase_add_test(t, what_is_replaced_is_not_counted_twice);
 	tcase_add_test(t, protection_charges_what_becomes_writable);
+	tcase_add_test(t, a_protection_that_stretches_down_is_charged);
 	tcase_add_test(t, a_cut_through_the_middle_adds_one);
 	tcase_add_test(t, a_move_counts_only_what_grows);
 	tcase_add_test(t, the_heap_is_counted_to_the_byte);

@@ -240,6 +240,19 @@ START_TEST(what_can_be_written_to_by_another_way_counts_as_written)
 }
 END_TEST
 
+START_TEST(a_protection_that_stretches_down_is_seen)
+{
+	struct vms_req req = { .call = VMS_CALL_MPROTECT, .mprotect = { .addr = AT + PAGE, .length = PAGE, .prot = RX },
+			       .args = { AT + PAGE, PAGE, RX } };
+
+	put(AT, VMS_PROT_READ, VMS_VMA_WRITTEN, 0);
+	put(AT + PAGE, VMS_PROT_READ, 0, 0);
+	ck_assert_int_eq(check(&req), VMS_WX_FINE);
+	req.args[2] |= PROT_GROWSDOWN;
+	ck_assert_int_eq(check(&req), VMS_WX_AFTER_WRITE);
+}
+END_TEST
+
 START_TEST(images)
 {
 	const struct vms_vma vmas[] = { { .prot = RX, .ino = 5 }, { .prot = RW }, { .prot = RX } };
@@ -270,6 +283,7 @@ int main(void)
 	tcase_add_test(t, what_another_thread_makes_writable_counts);
 	tcase_add_test(t, a_second_way_to_write_is_seen_from_both_sides);
 	tcase_add_test(t, shared_memory_segments);
+	tcase_add_test(t, a_protection_that_stretches_down_is_seen);
 	tcase_add_test(t, what_can_be_written_to_by_another_way_counts_as_written);
 	tcase_add_test(t, only_files_are_executable);
 	tcase_add_test(t, files_from_elsewhere);

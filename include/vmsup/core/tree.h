@@ -46,6 +46,8 @@ const struct vms_vma *vms_tree_find(const struct vms_tree *tree, vms_addr_t addr
 const struct vms_vma *vms_tree_find_from(const struct vms_tree *tree, vms_addr_t addr);
 /** The last VMA that starts below @addr (it may hold @addr - 1 and more), or NULL. */
 const struct vms_vma *vms_tree_find_below(const struct vms_tree *tree, vms_addr_t addr);
+/** Where the VMAs begin that reach to @addr with nothing between them; @addr itself when there is none. */
+vms_addr_t vms_tree_run_start(const struct vms_tree *tree, vms_addr_t addr);
 const struct vms_vma *vms_tree_first(const struct vms_tree *tree);
 const struct vms_vma *vms_tree_last(const struct vms_tree *tree);
 /** Neighbours in address order; NULL at the ends. @vma must be borrowed from a tree. */
