@@ -99,34 +99,6 @@ void vms_file_facts(pid_t tid, int pidfd, int fd, struct vms_facts *facts)
 		facts->file.thp = aligns_huge(pidfd, fd);
 }
 
-bool vms_file_name_is_under(const char *name, char *const *dirs, size_t nr)
-{
-	static const char gone[] = " (deleted)";
-	const size_t len = strlen(name);
-
-	if (len >= sizeof(gone) - 1 && strcmp(name + len - (sizeof(gone) - 1), gone) == 0)
-		return false;
-	for (size_t i = 0; i < nr; i++) {
-		if (strncmp(name, dirs[i], strlen(dirs[i])) == 0)
-			return true;
-	}
-	return false;
-}
-
-bool vms_file_is_under(int fd, char *const *dirs, size_t nr)
-{
-	char link[48], path[4096];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	/* As the kernel knows it, from our root: what is mounted in a namespace of the child's own cannot be reached from there. */
-	n = readlink(link, path, sizeof(path) - 1);
-	if (n < 0)
-		return false;
-	path[n] = '\0';
-	return vms_file_name_is_under(path, dirs, nr);
-}
-
 /* Device and inode as /proc/PID/maps shows them, which on some file systems is not what stat says: map it, and look. */
 static bool identify(int fd, uint64_t *ret_dev, uint64_t *ret_ino)
 {
@@ -152,6 +124,62 @@ static bool identify(int fd, uint64_t *ret_dev, uint64_t *ret_ino)
 	return ok;
 }
 
+/* The name, as far as it alone can tell. */
+static bool is_under(const char *name, char *const *dirs, size_t nr)
+{
+	static const char gone[] = " (deleted)";
+	const size_t len = strlen(name);
+
+	if (len >= sizeof(gone) - 1 && strcmp(name + len - (sizeof(gone) - 1), gone) == 0)
+		return false;
+	for (size_t i = 0; i < nr; i++) {
+		if (strncmp(name, dirs[i], strlen(dirs[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* In a mount namespace of its own a child can mount what it likes under any name: the file must have that name here, too. */
+static bool is_here(const char *name, uint64_t dev, uint64_t ino)
+{
+	vms_autofd fd = -1;
+	uint64_t my_dev, my_ino;
+	struct stat st;
+
+	if (stat(name, &st) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	if (st.st_dev == dev && st.st_ino == ino)
+		return true;
+	fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	return fd >= 0 && identify(fd, &my_dev, &my_ino) && my_dev == dev && my_ino == ino;
+}
+
+bool vms_file_name_is_under(const char *name, uint64_t dev, uint64_t ino, char *const *dirs, size_t nr)
+{
+	return is_under(name, dirs, nr) && is_here(name, dev, ino);
+}
+
+/* @dev and @ino: of what is mapped. */
+static bool file_is_under(int fd, uint64_t dev, uint64_t ino, char *const *dirs, size_t nr)
+{
+	char link[48], path[4096];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0)
+		return false;
+	path[n] = '\0';
+	return vms_file_name_is_under(path, dev, ino, dirs, nr);
+}
+
+bool vms_file_is_under(int fd, char *const *dirs, size_t nr)
+{
+	uint64_t dev, ino;
+
+	return identify(fd, &dev, &ino) && file_is_under(fd, dev, ino, dirs, nr);
+}
+
 void vms_file_vet(int pidfd, int fd, char *const *dirs, size_t nr, struct vms_facts *facts)
 {
 	vms_autofd copy = vms_proc_getfd(pidfd, fd);
@@ -168,5 +196,5 @@ void vms_file_vet(int pidfd, int fd, char *const *dirs, size_t nr, struct vms_fa
 	facts->file.known = true;
 	facts->file.is_memory = st.st_dev == memfd_device();
 	facts->file.is_writable = mode < 0 || (mode & O_ACCMODE) != O_RDONLY;
-	facts->file.trusted = vms_file_is_under(copy, dirs, nr);
+	facts->file.trusted = file_is_under(copy, facts->file.dev, facts->file.ino, dirs, nr);
 }

@@ -84,7 +84,7 @@ static int check(struct vms_sup *sup, pid_t pid, struct vms_maps *maps, enum vms
 		char name[4096];
 
 		trusted[i] = policy->exec_from && vms_maps_name(maps, list->items[i].range.start, name, sizeof(name)) == 0 &&
-			     vms_file_name_is_under(name, sup->options.exec_dirs, sup->options.nr_exec_dirs);
+			     vms_file_name_is_under(name, list->items[i].dev, list->items[i].ino, sup->options.exec_dirs, sup->options.nr_exec_dirs);
 	}
 	*ret_rule = vms_wx_check_image(policy, list->items, trusted, list->nr);
 	if (*ret_rule == VMS_WX_FINE && policy->wx != VMS_WX_ALLOW && implies_exec(pid))

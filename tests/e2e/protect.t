@@ -91,6 +91,25 @@ def exec_from(way):
     t.expect(got, 0, r"\A126\n0\n\Z")
 
 
+@s.case_for(WAYS)
+def mounted(way):
+    """--exec-from: what a child mounts under a trusted name in a mount namespace of its own is not trusted"""
+    work = t.place.fresh(way.user)
+    os.chmod(work, 0o755)
+    for name in ("good", "bad"):
+        os.mkdir(os.path.join(work, name), 0o755)
+    for name in ("good/mine", "bad/mine", "bad/other"):
+        shutil.copy("/bin/true", os.path.join(work, name))
+    bind = "mount --bind %s/bad %s/good || exit 99; " % (work, work)
+    for script in ("good/mine; echo $?", "good/other; echo $?", "/bin/true; echo $?"):
+        argv = ["/usr/bin/unshare", "-rm", "/bin/sh", "-c", bind + script]
+        if t.finish(t.Proc(t.as_user(way.user, argv), work, t.place.env(way.user))).status == 99:
+            raise t.Skip("no mount in a namespace")
+        words = t.vmsup_argv(way, argv, None, True, ["--exec-from=/usr", "--exec-from", os.path.join(work, "good")])
+        got = t.finish(t.Proc(t.as_user(way.user, words), work, t.place.env(way.user)))
+        t.expect(got, 0, r"\A0\n\Z" if "true" in script else r"\A126\n\Z")
+
+
 @s.case_for(MINE)
 def swapped(way):
     """a descriptor that is swapped between check and use maps nothing executable"""

@@ -20,8 +20,9 @@ void vms_file_facts(pid_t tid, int pidfd, int fd, struct vms_facts *facts);
  * with a slash at the end. facts->file.known is false when there is no such descriptor.
  */
 void vms_file_vet(int pidfd, int fd, char *const *dirs, size_t nr, struct vms_facts *facts);
-/** True when the file behind descriptor @fd of ours, or of this name, lies under one of @dirs. */
+/** True when the file behind descriptor @fd of ours lies under one of @dirs. */
 bool vms_file_is_under(int fd, char *const *dirs, size_t nr);
-bool vms_file_name_is_under(const char *name, char *const *dirs, size_t nr);
+/** True when the mapped file @dev and @ino, of this name, lies under one of @dirs, as we see them. */
+bool vms_file_name_is_under(const char *name, uint64_t dev, uint64_t ino, char *const *dirs, size_t nr);
 
 #endif
