@@ -233,15 +233,19 @@ void vms_wx_mark(const struct vms_space *space, const struct vms_plan *plan, str
 }
 
 enum vms_wx_rule vms_wx_check_image(const struct vms_exec_policy *policy, const struct vms_vma *vmas, const bool *trusted,
-				    size_t nr)
+				    const bool *memory, size_t nr)
 {
 	for (size_t i = 0; i < nr; i++) {
 		if (policy->wx != VMS_WX_ALLOW && has(vmas[i].prot, VMS_PROT_WRITE | VMS_PROT_EXEC))
 			return VMS_WX_BOTH;
 		if (!(vmas[i].prot & VMS_PROT_EXEC) || !vmas[i].ino)
 			continue;
+		if (policy->no_anon_exec && memory[i])
+			return VMS_WX_ANON;
 		if (policy->exec_from && !trusted[i])
 			return VMS_WX_ELSEWHERE;
+		if (policy->wx != VMS_WX_ALLOW && memory[i])
+			return VMS_WX_ALIAS;
 	}
 	return VMS_WX_FINE;
 }

@@ -54,6 +54,11 @@ static dev_t memfd_device(void)
 	return cached;
 }
 
+bool vms_file_is_memory(uint64_t dev)
+{
+	return dev && dev == memfd_device();
+}
+
 static int seals_of(int pidfd, int fd)
 {
 	vms_autofd copy = vms_proc_getfd(pidfd, fd);

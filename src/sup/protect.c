@@ -72,21 +72,23 @@ static int check(struct vms_sup *sup, pid_t pid, struct vms_maps *maps, enum vms
 {
 	const struct vms_exec_policy *policy = &sup->options.exec_policy;
 	struct vms_vma_list *list = &sup->seen_all;
-	bool *trusted;
+	bool *trusted, *memory;
 	int r = vms_maps_read(maps, &sup->machine.user, list);
 
 	if (r < 0)
 		return r;
-	trusted = calloc(list->nr + 1, sizeof(*trusted));
+	trusted = calloc(2 * (list->nr + 1), sizeof(*trusted));
 	if (!trusted)
 		return -ENOMEM;
+	memory = trusted + list->nr + 1;
 	for (size_t i = 0; i < list->nr; i++) {
 		char name[4096];
 
+		memory[i] = vms_file_is_memory(list->items[i].dev);
 		trusted[i] = policy->exec_from && vms_maps_name(maps, list->items[i].range.start, name, sizeof(name)) == 0 &&
 			     vms_file_name_is_under(name, list->items[i].dev, list->items[i].ino, sup->options.exec_dirs, sup->options.nr_exec_dirs);
 	}
-	*ret_rule = vms_wx_check_image(policy, list->items, trusted, list->nr);
+	*ret_rule = vms_wx_check_image(policy, list->items, trusted, memory, list->nr);
 	if (*ret_rule == VMS_WX_FINE && policy->wx != VMS_WX_ALLOW && implies_exec(pid))
 		*ret_rule = VMS_WX_BOTH;
 	free(trusted);

@@ -111,6 +111,20 @@ def mounted(way):
 
 
 @s.case_for(MINE)
+def memory_image(way):
+    """a program in a memory file starts under neither --wx deny nor --no-anon-exec"""
+    t.need("python3")
+    script = """import os
+f = os.memfd_create('x', 0)
+os.write(f, open('/bin/true', 'rb').read())
+if os.fork() == 0: os.execve(f, ['true'], {})
+print(os.wait()[1])"""
+    for options, out in ((["--wx=deny"], "9"), (["--no-anon-exec"], "9"), (["--wx=log"], "0"), ([], "0")):
+        got = t.run(way, ["/usr/bin/python3", "-c", script], extra=options)
+        t.expect(got, 0, r"\A%s\n\Z" % out)
+
+
+@s.case_for(MINE)
 def swapped(way):
     """a descriptor that is swapped between check and use maps nothing executable"""
     work = t.place.fresh(way.user)

@@ -260,12 +260,15 @@ START_TEST(images)
 	const bool all[] = { true, true, true }, none[] = { false, false, false };
 	struct vms_exec_policy policy = { .wx = VMS_WX_DENY };
 
-	ck_assert_int_eq(vms_wx_check_image(&policy, vmas, none, 3), VMS_WX_FINE);
-	ck_assert_int_eq(vms_wx_check_image(&policy, stack, none, 1), VMS_WX_BOTH);
+	ck_assert_int_eq(vms_wx_check_image(&policy, vmas, none, none, 3), VMS_WX_FINE);
+	ck_assert_int_eq(vms_wx_check_image(&policy, stack, none, none, 1), VMS_WX_BOTH);
+	ck_assert_int_eq(vms_wx_check_image(&policy, vmas, none, all, 3), VMS_WX_ALIAS);
+	policy = (struct vms_exec_policy){ .no_anon_exec = true };
+	ck_assert_int_eq(vms_wx_check_image(&policy, vmas, none, all, 3), VMS_WX_ANON);
 	policy = (struct vms_exec_policy){ .exec_from = true };
-	ck_assert_int_eq(vms_wx_check_image(&policy, vmas, all, 3), VMS_WX_FINE);
-	ck_assert_int_eq(vms_wx_check_image(&policy, vmas, none, 3), VMS_WX_ELSEWHERE);
-	ck_assert_int_eq(vms_wx_check_image(&policy, stack, none, 1), VMS_WX_FINE);
+	ck_assert_int_eq(vms_wx_check_image(&policy, vmas, all, none, 3), VMS_WX_FINE);
+	ck_assert_int_eq(vms_wx_check_image(&policy, vmas, none, none, 3), VMS_WX_ELSEWHERE);
+	ck_assert_int_eq(vms_wx_check_image(&policy, stack, none, none, 1), VMS_WX_FINE);
 }
 END_TEST
 

@@ -60,8 +60,11 @@ void vms_wx_prepare(const struct vms_space *space, const struct vms_req *req, co
 		    struct vms_plan *plan);
 /** What @vma, of which @plan says how it came about (NULL: it was found), has to remember. */
 void vms_wx_mark(const struct vms_space *space, const struct vms_plan *plan, struct vms_vma *vma);
-/** The rule that a fresh image breaks; @trusted tells of each of its @nr VMAs whether its file is under --exec-from. */
+/**
+ * The rule that a fresh image breaks; @trusted tells of each of its @nr VMAs whether its file is under --exec-from, @memory whether
+ * it is a memory file.
+ */
 enum vms_wx_rule vms_wx_check_image(const struct vms_exec_policy *policy, const struct vms_vma *vmas, const bool *trusted,
-				    size_t nr);
+				    const bool *memory, size_t nr);
 
 #endif

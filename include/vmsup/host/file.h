@@ -20,6 +20,8 @@ void vms_file_facts(pid_t tid, int pidfd, int fd, struct vms_facts *facts);
  * with a slash at the end. facts->file.known is false when there is no such descriptor.
  */
 void vms_file_vet(int pidfd, int fd, char *const *dirs, size_t nr, struct vms_facts *facts);
+/** True when files on device @dev are memory without a name: memfd_create(2), shared anonymous and System V memory. */
+bool vms_file_is_memory(uint64_t dev);
 /** True when the file behind descriptor @fd of ours lies under one of @dirs. */
 bool vms_file_is_under(int fd, char *const *dirs, size_t nr);
 /** True when the mapped file @dev and @ino, of this name, lies under one of @dirs, as we see them. */
