@@ -223,6 +223,9 @@ static struct vms_vma mmap_vma(const struct decision *d)
 		vma.offset = req->mmap.offset;
 		if ((vma.flags & VMS_VMA_SHARED) && d->facts->file.known)
 			vma.may = d->facts->file.may;
+		/* drivers/char/mem.c mmap_zero, shmem_zero_setup */
+		if ((vma.flags & VMS_VMA_SHARED) && d->facts->file.is_zero)
+			vma.kind = VMS_KIND_ANON;
 	}
 	return vma;
 }

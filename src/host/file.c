@@ -100,6 +100,7 @@ void vms_file_facts(pid_t tid, int pidfd, int fd, struct vms_facts *facts)
 	}
 	/* hugetlbfs. The file system of a child may say so, too: then the kernel is left to choose. */
 	facts->file.hugetlb = !st.stx_dev_major && st.stx_blksize >= VMS_HUGE_SIZE;
+	facts->file.is_zero = S_ISCHR(st.stx_mode) && st.stx_rdev_major == 1 && st.stx_rdev_minor == 5;
 	if (st.stx_dev_major && S_ISREG(st.stx_mode))
 		facts->file.thp = aligns_huge(pidfd, fd);
 }

@@ -53,8 +53,8 @@ json_t *vms_trace_facts(const struct vms_facts *f)
 
 	if (f->file.known)
 		json_object_set_new(object, "file",
-				    json_pack("{s:i, s:b, s:b, s:b, s:b, s:b, s:o, s:o}", "may", (int)f->file.may, "thp",
-					      (int)f->file.thp, "hugetlb", (int)f->file.hugetlb, "is_memory", (int)f->file.is_memory,
+				    json_pack("{s:i, s:b, s:b, s:b, s:b, s:b, s:b, s:o, s:o}", "may", (int)f->file.may, "thp",
+					      (int)f->file.thp, "hugetlb", (int)f->file.hugetlb, "is_zero", (int)f->file.is_zero, "is_memory", (int)f->file.is_memory,
 					      "is_writable", (int)f->file.is_writable, "trusted", (int)f->file.trusted, "dev",
 					      vms_msg_hex(f->file.dev), "ino", vms_msg_hex(f->file.ino)));
 	if (f->shm.known)
@@ -187,6 +187,7 @@ int vms_trace_get_facts(const json_t *json, struct vms_facts *ret_facts)
 		f.file.may = (uint8_t)json_integer_value(json_object_get(file, "may"));
 		f.file.thp = get_bool(file, "thp");
 		f.file.hugetlb = get_bool(file, "hugetlb");
+		f.file.is_zero = get_bool(file, "is_zero");
 		f.file.is_memory = get_bool(file, "is_memory");
 		f.file.is_writable = get_bool(file, "is_writable");
 		f.file.trusted = get_bool(file, "trusted");

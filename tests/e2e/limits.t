@@ -29,7 +29,7 @@ def counts(got):
 @s.case_for(EVERY + REMOTE)
 def commit(way):
     """--max-commit: mmap, mprotect, mremap, brk and shared memory get ENOMEM at the limit, and again after giving back"""
-    for kind in ("commit", "shared", "protect", "grow", "heap"):
+    for kind in ("commit", "shared", "zero", "protect", "grow", "heap"):
         got = t.expect(limited(way, ["--max-commit=64M"], [kind, 200 * MIB]), 0)
         (first, e1), (second, e2) = counts(got)
         # What the program itself has takes a few MiB.

@@ -11,6 +11,7 @@
  * budget rlimit: prints RLIMIT_AS, soft
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -47,6 +48,17 @@ static int take_commit(size_t i)
 static void give_commit(size_t i)
 {
 	munmap(taken[i], MIB);
+}
+
+static int take_zero(size_t i)
+{
+	int fd = open("/dev/zero", O_RDWR), error;
+
+	taken[i] = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	error = errno;
+	close(fd);
+	errno = error;
+	return taken[i] == MAP_FAILED ? -1 : 0;
 }
 
 static int take_shared(size_t i)
@@ -107,7 +119,7 @@ static const struct {
 	int (*take)(size_t i);
 	void (*give)(size_t i);
 } kinds[] = {
-	{ "commit", take_commit, give_commit }, { "shared", take_shared, give_commit },
+	{ "commit", take_commit, give_commit }, { "shared", take_shared, give_commit }, { "zero", take_zero, give_commit },
 	{ "protect", take_protect, give_protect }, { "grow", take_grow, give_grow },
 	{ "heap", take_heap, give_heap },
 };

@@ -21,6 +21,7 @@ struct vms_facts {
 		uint8_t may; /* what the open mode and the seals leave of VMS_PROT_* for a shared mapping */
 		bool thp; /* large mappings are aligned to huge pages by the file system */
 		bool hugetlb; /* made of huge pages only */
+		bool is_zero; /* /dev/zero: shared, it is anonymous memory */
 		bool is_memory; /* a memfd or its like: no file with a name */
 		bool is_writable; /* the description is open for writing */
 		bool trusted; /* under --exec-from */
