@@ -478,6 +478,15 @@ static int report(const struct replay *r)
 }
 
 /* Returns 0, 1 for help, or -EINVAL after a sentence. */
+/* What is mapped is the trace's, and so is where. */
+static bool is_range(const char *value)
+{
+	const size_t len = strcspn(value, "=");
+
+	return (len == strlen("range") && strncmp(value, "range", len) == 0) ||
+	       (len == strlen("va-bits") && strncmp(value, "va-bits", len) == 0);
+}
+
 static int parse(int argc, char **argv, char **set, int *nr_set, const char **ret_file)
 {
 	for (int i = 1; i < argc; i++) {
@@ -487,6 +496,10 @@ static int parse(int argc, char **argv, char **set, int *nr_set, const char **re
 			return 1;
 		if (strcmp(argv[i], "--set") == 0)
 			value = ++i < argc ? argv[i] : "";
+		if (value && is_range(value)) {
+			vms_log("replay: the range is the trace's and cannot be set; run the program in another one");
+			return -EINVAL;
+		}
 		if (value) {
 			if (!*value || *nr_set == MAX_SET || asprintf(&set[*nr_set], "--%s", value) < 0) {
 				vms_log("replay: --set needs an option of run, as --set max-commit=64M");

@@ -107,7 +107,7 @@ def told():
     for args in ([], ["a", "b"], ["--wrong", "a"], ["--set"]):
         t.expect_sentence(replay(*args, status=2), (2,), "")
     record(t.way(), ["true"])
-    for wrong in ("range", "max-va=lots", "nonsense=1", "layout=odd"):
+    for wrong in ("range", "range=1G-2G", "va-bits=31", "max-va=lots", "nonsense=1", "layout=odd"):
         t.expect_sentence(replay("--set", wrong, path, status=2), (2,), "")
     # Fence mode decides nothing.
     record(t.way(mode="fence"), ["true"])
