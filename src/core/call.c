@@ -47,8 +47,8 @@ static const struct vms_call_info calls[VMS_NR_CALLS] = {
 	CALL(MSEAL, mseal, 3, VMS_TRAP_SUPERVISE, R9, ALWAYS),
 	CALL(MAP_SHADOW_STACK, map_shadow_stack, 3, VMS_TRAP_SUPERVISE, NONE, ALWAYS),
 	/* They tell whether something is mapped, and the fence is not to be seen. */
-	CALL(MINCORE, mincore, 3, VMS_TRAP_SUPERVISE, NONE, ALWAYS),
-	CALL(MSYNC, msync, 3, VMS_TRAP_SUPERVISE, NONE, ALWAYS),
+	CALL(MINCORE, mincore, 3, VMS_TRAP_ASKED, NONE, ALWAYS),
+	CALL(MSYNC, msync, 3, VMS_TRAP_ASKED, NONE, ALWAYS),
 	CALL(EXECVE, execve, 3, ANY_TIME, NONE, ALWAYS),
 	CALL(EXECVEAT, execveat, 5, ANY_TIME, NONE, ALWAYS),
 	CALL(SETRLIMIT, setrlimit, 2, ANY_TIME, NONE, EQ(0, RLIMIT_AS)),

@@ -342,6 +342,8 @@ static unsigned int trap_features(const struct vms_sup *sup)
 	if (sup->options.mode == VMS_MODE_FENCE)
 		return when | VMS_TRAP_FENCE;
 	when |= VMS_TRAP_SUPERVISE;
+	if (sup->options.has_range)
+		when |= VMS_TRAP_ASKED;
 	if (sup->options.audit)
 		when |= VMS_TRAP_AUDIT;
 	return when;

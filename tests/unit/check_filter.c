@@ -23,7 +23,7 @@
 #include "vmsup/trap/filter.h"
 
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
-#define EVERYTHING (VMS_TRAP_FENCE | VMS_TRAP_SUPERVISE | VMS_TRAP_GUARD | VMS_TRAP_AUDIT)
+#define EVERYTHING (VMS_TRAP_FENCE | VMS_TRAP_SUPERVISE | VMS_TRAP_GUARD | VMS_TRAP_AUDIT | VMS_TRAP_ASKED)
 
 struct one_call {
 	long nr;
@@ -117,6 +117,19 @@ START_TEST(each_call_is_notified_with_the_features_that_need_it)
 	ck_assert_int_eq(is_notified(VMS_TRAP_FENCE, call), call->fence);
 	ck_assert_int_eq(is_notified(VMS_TRAP_SUPERVISE, call), call->supervise);
 	ck_assert_int_eq(is_notified(VMS_TRAP_GUARD, call), call->guard);
+}
+END_TEST
+
+START_TEST(only_a_range_needs_to_hide_what_is_mapped)
+{
+	static const int numbers[] = { SYS_mincore, SYS_msync };
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		const struct one_call call = { .nr = numbers[i] };
+
+		ck_assert(!is_notified(VMS_TRAP_SUPERVISE, &call));
+		ck_assert(is_notified(VMS_TRAP_SUPERVISE | VMS_TRAP_ASKED, &call));
+	}
 }
 END_TEST
 
@@ -513,6 +526,7 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, each_call_is_notified_with_the_features_that_need_it, 0,
 			    (int)(sizeof(calls) / sizeof(calls[0])));
+	tcase_add_test(tc, only_a_range_needs_to_hide_what_is_mapped);
 	tcase_add_loop_test(tc, a_call_with_the_cookie_passes_and_one_wrong_bit_is_notified, 0,
 			    (int)(sizeof(injected) / sizeof(injected[0])));
 	tcase_add_test(tc, the_cookie_opens_only_calls_that_are_injected);

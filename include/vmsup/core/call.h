@@ -52,6 +52,7 @@ enum vms_call {
 #define VMS_TRAP_SUPERVISE (1u << 1) /* supervise mode */
 #define VMS_TRAP_GUARD (1u << 2) /* the signal guard is on */
 #define VMS_TRAP_AUDIT (1u << 3) /* --audit */
+#define VMS_TRAP_ASKED (1u << 5) /* supervise mode, when there is a range: what tells whether something is mapped */
 #define VMS_TRAP_I386 (1u << 4) /* i386 calls, too; without it they get ENOSYS */
 
 /** A condition on one argument, tested by the filter itself. */
