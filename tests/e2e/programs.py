@@ -58,8 +58,9 @@ set -m
 sleep 0.2 & sleep 0.3 & jobs | wc -l; wait; echo "waited $?"
 (exit 3) & wait $!; echo "status $?"
 sleep 100 & kill -TERM $!; wait $! 2>/dev/null; echo "killed $?"
-sleep 100 & p=$!; kill -STOP $p; sleep 0.1; jobs -s | grep -c Stopped; kill -CONT $p
-sleep 0.1; jobs -r | grep -c Running; kill %1; wait %1 2>/dev/null; echo "and $?"
+sleep 100 & p=$!; kill -STOP $p
+for i in {1..200}; do jobs -s | grep -q Stopped && break; sleep 0.05; done; jobs -s | grep -c Stopped; kill -CONT $p
+for i in {1..200}; do jobs -r | grep -q Running && break; sleep 0.05; done; jobs -r | grep -c Running; kill %1; wait %1 2>/dev/null; echo "and $?"
 trap 'echo trapped' USR1; kill -USR1 $$
 sleep 0.1 & wait -n; echo "first $?"
 fg 2>/dev/null || echo "no job"
