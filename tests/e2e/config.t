@@ -166,7 +166,7 @@ def asan():
 def strict_wx():
     """profile strict-wx: programs without generated code run, others are refused"""
     t.expect(profile("strict-wx", ["bash", "-c", "seq 5 | tail -1"], ["--audit"]), 0, r"\A5\n\Z")
-    script = "import mmap\ntry: mmap.mmap(-1, 4096, prot=%s)\nexcept OSError as e: print(e.strerror)\nelse: print('mapped')"
+    script = "import mmap\ntry: mmap.mmap(-1, 4096, flags=0x22, prot=%s)\nexcept OSError as e: print(e.strerror)\nelse: print('mapped')"
     for prot, said in (("3", "mapped"), ("7", "Permission denied"), ("5", "Permission denied")):
         t.expect(profile("strict-wx", ["python3", "-c", script % prot]), 0, r"\A%s\n\Z" % said)
     # The command line takes half of it away.
