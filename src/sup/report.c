@@ -230,6 +230,17 @@ int vms_report_limit(struct vms_sup *sup, const struct vms_ask *ask, json_t **re
 	return *ret ? 0 : -ENOMEM;
 }
 
+void vms_report_reason(json_t *object, bool injected, uint8_t rule, uint8_t limit, bool tree_limit)
+{
+	if (injected)
+		json_object_set_new(object, "injected", json_true());
+	if (rule)
+		json_object_set_new(object, "policy", json_string(vms_wx_option((enum vms_wx_rule)rule)));
+	if (limit)
+		json_object_set_new(object, "limit",
+				    json_sprintf("%smax-%s", tree_limit ? "tree-" : "", vms_limit_name((enum vms_limit)limit)));
+}
+
 static json_t *refusal_json(const struct vms_refusal *r)
 {
 	const struct vms_call_info *info = vms_call_get(r->call);
@@ -240,13 +251,7 @@ static json_t *refusal_json(const struct vms_refusal *r)
 		json_array_append_new(args, vms_msg_hex(r->args[i]));
 	object = json_pack("{s:i, s:o, s:s, s:o, s:s, s:I}", "pid", (int)r->pid, "command", vms_msg_text(r->command), "call",
 			   info->name, "args", args, "errno", name ? name : "EIO", "count", (json_int_t)r->count);
-	if (r->injected)
-		json_object_set_new(object, "injected", json_true());
-	if (r->rule)
-		json_object_set_new(object, "policy", json_string(vms_wx_option((enum vms_wx_rule)r->rule)));
-	if (r->limit)
-		json_object_set_new(object, "limit",
-				    json_sprintf("%smax-%s", r->tree_limit ? "tree-" : "", vms_limit_name((enum vms_limit)r->limit)));
+	vms_report_reason(object, r->injected, r->rule, r->limit, r->tree_limit);
 	return object;
 }
 

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "vmsup/host/proc.h"
+#include "vmsup/sup/report.h"
 #include "vmsup/sup/sup.h"
 #include "vmsup/wire/msg.h"
 
@@ -52,13 +53,7 @@ void vms_trace_write(struct vms_sup *sup, const struct vms_trap *trap, const str
 		json_object_set_new(object, "result", vms_msg_hex((uint64_t)result));
 	else
 		json_object_set_new(object, "result", json_null());
-	if (plan->injected)
-		json_object_set_new(object, "injected", json_true());
-	if (plan->rule)
-		json_object_set_new(object, "policy", json_string(vms_wx_option((enum vms_wx_rule)plan->rule)));
-	if (plan->limit)
-		json_object_set_new(object, "limit",
-				    json_sprintf("%smax-%s", plan->tree_limit ? "tree-" : "", vms_limit_name(plan->limit)));
+	vms_report_reason(object, plan->injected, plan->rule, plan->limit, plan->tree_limit);
 	json_object_set_new(object, "cost_us", json_real((double)(now - began) / 1e3));
 	json_dumpf(object, sup->trace, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));
 	fputc('\n', sup->trace);

@@ -5,6 +5,7 @@
 #define VMSUP_SUP_REPORT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <jansson.h>
@@ -45,6 +46,12 @@ VMS_MUST_CHECK int vms_report_ps(struct vms_sup *sup, json_t **ret);
  * limit, policy and injected only where that is the reason. 0 with a new reference; -ESRCH when @pid is not in this tree.
  */
 VMS_MUST_CHECK int vms_report_refusals(struct vms_sup *sup, pid_t pid, json_t **ret);
+
+/**
+ * Add to @object which rule of ours a call met, as in struct vms_plan: injected, policy and limit, each only where it did. Lines of
+ * a trace have the same members.
+ */
+void vms_report_reason(json_t *object, bool injected, uint8_t rule, uint8_t limit, bool tree_limit);
 
 /** True when @ask, a VMS_ASK_LIMIT, is more than a question. */
 bool vms_report_changes(const struct vms_ask *ask);
