@@ -27,6 +27,15 @@
  *   SIGNAL    value = a signal that somebody sent to the front and meant for the program
  *   RESUMED   a STOPPED has been dealt with: the front runs (again). Until then it may be about to
  *             stop, however long ago the program went on, and is sent SIGCONT now and then.
+ *
+ * vmsupd is the front of its tenants, and is told more. Supervisor to vmsupd:
+ *   LISTENER  with the listener's descriptor, before STARTED
+ *   HELLO     to a vmsupd that has connected again: value = pid of the program (0: it has ended), text = version of vmsup; with the
+ *             descriptors of listener, start and board, in this order
+ *   EVENT     text = a JSON object, as vmsup-protocol(7) has events; may be lost
+ * vmsupd to supervisor:
+ *   TRACE     value 1 and a descriptor: lines of the trace go there, and are dropped where they would wait; value 0: no more
+ *   KILL_TREE SIGKILL to every task of the tree
  */
 enum vms_front_kind {
 	VMS_FRONT_STARTED = 1,
@@ -38,6 +47,11 @@ enum vms_front_kind {
 	VMS_FRONT_VERDICT,
 	VMS_FRONT_SIGNAL,
 	VMS_FRONT_RESUMED,
+	VMS_FRONT_LISTENER,
+	VMS_FRONT_HELLO,
+	VMS_FRONT_EVENT,
+	VMS_FRONT_TRACE,
+	VMS_FRONT_KILL_TREE,
 };
 
 struct vms_front_msg {

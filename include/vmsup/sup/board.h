@@ -1,0 +1,74 @@
+/*
+ * The board: a page-aligned block of memory that a tenant's supervisor shares with vmsupd, so that counters can be read without
+ * asking anybody, and so that the calls in flight outlive the supervisor.
+ *
+ * Only the supervisor writes. Every number is read and written whole (64 bits, relaxed); there is no lock, so that numbers
+ * belong together only roughly. The reader trusts nothing: the supervisor may have been taken over.
+ */
+#ifndef VMSUP_SUP_BOARD_H
+#define VMSUP_SUP_BOARD_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "vmsup/base/err.h"
+#include "vmsup/core/call.h"
+#include "vmsup/core/cookie.h"
+#include "vmsup/core/limit.h"
+#include "vmsup/trap/listener.h"
+
+#define VMS_BOARD_MAGIC UINT64_C(0x766d737570626431)
+#define VMS_BOARD_VERSION 1
+/** Calls that are received and not answered, at most: more wait in the kernel's queue. */
+#define VMS_JOURNAL_SLOTS 4096
+/** Latency of decisions: bucket i counts those of less than 2^i microseconds, the last all that took longer. */
+#define VMS_BOARD_BUCKETS 20
+
+/** One call in flight. Free while state is 0. */
+struct vms_journal_slot {
+	uint64_t state; /* VMS_JOURNAL_* ; written last */
+	struct vms_trap trap;
+};
+
+enum vms_journal_state {
+	VMS_JOURNAL_FREE,
+	VMS_JOURNAL_RECEIVED, /* by the supervisor, and not answered: a later one answers it */
+};
+
+struct vms_board_counters {
+	uint64_t notifications, by_call[VMS_NR_CALLS];
+	uint64_t continued, remote, refused, replied, held, stale, mispredicted, audits, divergences, execs, signal_repairs, injected;
+	uint64_t limited[VMS_NR_LIMITS], tree_limited[VMS_NR_LIMITS];
+	uint64_t policy; /* broken rules of the protection policy */
+	uint64_t latency[VMS_BOARD_BUCKETS], latency_sum_ns; /* from receipt to answer */
+	uint64_t events_lost; /* told to nobody */
+	/* As they are now: */
+	uint64_t commit, va, reserved, maps; /* bytes; mappings: of all processes that have a record */
+	uint64_t processes, threads; /* with a record */
+};
+
+struct vms_board {
+	uint64_t magic, version, size; /* size: of this structure */
+	uint64_t generation; /* supervisors that have used it */
+	/* What the next supervisor has to know; valid once ready is 1. */
+	uint64_t ready;
+	struct vms_cookie cookie;
+	uint64_t seed, random;
+	int64_t main_pid;
+	uint64_t last_id; /* the highest id that was received; ids are given in order, received in order */
+	uint64_t has_last_id;
+	uint64_t main_started, main_exited; /* 0 or 1 */
+	int64_t exit_status; /* of wait(2), with main_exited */
+	struct vms_limits tree_limits, limits; /* as they were set last */
+	struct vms_board_counters counters;
+	struct vms_journal_slot journal[VMS_JOURNAL_SLOTS];
+};
+
+/** A new board in a memfd that can neither grow nor shrink. 0 with a descriptor that the caller closes, or -errno. */
+VMS_MUST_CHECK int vms_board_create(int *ret_fd);
+/** Map the board of @fd (borrowed), to write or only to read. 0; -EPROTO when it is none or of another version; -errno. */
+VMS_MUST_CHECK int vms_board_map(int fd, bool writable, struct vms_board **ret_board);
+/** NULL is fine. */
+void vms_board_unmap(const struct vms_board *board);
+
+#endif
