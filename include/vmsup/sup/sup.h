@@ -5,6 +5,7 @@
 #define VMSUP_SUP_SUP_H
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <uthash.h>
@@ -148,6 +149,21 @@ struct vms_sup {
 
 /* clock.c */
 long long vms_now_ns(void);
+
+/* configure.c: what was asked for */
+/** Check the options against the machine, which has been learnt. 0, or a negative errno with a sentence. */
+VMS_MUST_CHECK int vms_configure_check(struct vms_sup *sup, struct vms_err *err);
+/** Fill what serving needs; sup->cookie must be there. */
+void vms_configure(struct vms_sup *sup);
+/**
+ * RLIMIT_AS counts the fence and the top gap: *@limit is what the program gets, where *@ret_set. 0, or a negative errno with a
+ * sentence: there is no room for the fence under the limit of this process.
+ */
+VMS_MUST_CHECK int vms_configure_limit(struct vms_sup *sup, struct rlimit *limit, bool *ret_set, struct vms_err *err);
+/** VMS_TRAP_* of this run. */
+unsigned int vms_configure_traps(const struct vms_sup *sup);
+/** True when the range is kept by a filter, because this kernel cannot seal. */
+bool vms_sup_is_unsealed(const struct vms_sup *sup);
 
 /* step.c: one blocked call from the kernel's queue to its answer */
 void vms_step(struct vms_sup *sup, const struct vms_trap *trap);
