@@ -12,6 +12,7 @@
 #include <linux/seccomp.h>
 
 #include "vmsup/base/fd.h"
+#include "vmsup/trap/journal.h"
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
@@ -69,23 +70,29 @@ int vms_listener_receive(struct vms_listener *listener, struct vms_trap *ret_tra
 	ret_trap->ip = n->data.instruction_pointer;
 	for (int i = 0; i < 6; i++)
 		ret_trap->args[i] = n->data.args[i];
+	if (listener->journal)
+		(void)vms_journal_put(listener->journal, ret_trap);
 	return 0;
 }
 
 static int send_answer(struct vms_listener *listener, uint64_t id, int64_t value, int error, uint32_t flags)
 {
 	struct seccomp_notif_resp *resp = listener->resp;
+	int r = 0;
 
 	memset(resp, 0, listener->resp_size);
 	resp->id = id;
 	resp->val = value;
 	resp->error = error;
 	resp->flags = flags;
-	while (ioctl(listener->fd, SECCOMP_IOCTL_NOTIF_SEND, resp) < 0) {
+	while (r == 0 && ioctl(listener->fd, SECCOMP_IOCTL_NOTIF_SEND, resp) < 0) {
 		if (errno != EINTR)
-			return -errno;
+			r = -errno;
 	}
-	return 0;
+	/* Not before: should we die here, the next one sees that the kernel does not know it any more. */
+	if (listener->journal)
+		vms_journal_drop(listener->journal, id);
+	return r;
 }
 
 int vms_listener_continue(struct vms_listener *listener, uint64_t id)

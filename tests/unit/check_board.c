@@ -17,9 +17,9 @@ START_TEST(what_the_supervisor_writes_the_reader_sees)
 	ck_assert_int_eq(vms_board_map(fd, true, &writer), 0);
 	ck_assert_int_eq(vms_board_map(fd, false, &reader), 0);
 	writer->counters.commit = 12345;
-	writer->journal[VMS_JOURNAL_SLOTS - 1].state = VMS_JOURNAL_RECEIVED;
+	writer->journal.slots[VMS_JOURNAL_SLOTS - 1].state = 1;
 	ck_assert_uint_eq(reader->counters.commit, 12345);
-	ck_assert_uint_eq(reader->journal[VMS_JOURNAL_SLOTS - 1].state, VMS_JOURNAL_RECEIVED);
+	ck_assert_uint_eq(reader->journal.slots[VMS_JOURNAL_SLOTS - 1].state, 1);
 	vms_board_unmap(writer);
 	vms_board_unmap(reader);
 	close(fd);

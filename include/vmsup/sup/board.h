@@ -15,25 +15,12 @@
 #include "vmsup/core/call.h"
 #include "vmsup/core/cookie.h"
 #include "vmsup/core/limit.h"
-#include "vmsup/trap/listener.h"
+#include "vmsup/trap/journal.h"
 
 #define VMS_BOARD_MAGIC UINT64_C(0x766d737570626431)
 #define VMS_BOARD_VERSION 1
-/** Calls that are received and not answered, at most: more wait in the kernel's queue. */
-#define VMS_JOURNAL_SLOTS 4096
 /** Latency of decisions: bucket i counts those of less than 2^i microseconds, the last all that took longer. */
 #define VMS_BOARD_BUCKETS 20
-
-/** One call in flight. Free while state is 0. */
-struct vms_journal_slot {
-	uint64_t state; /* VMS_JOURNAL_* ; written last */
-	struct vms_trap trap;
-};
-
-enum vms_journal_state {
-	VMS_JOURNAL_FREE,
-	VMS_JOURNAL_RECEIVED, /* by the supervisor, and not answered: a later one answers it */
-};
 
 struct vms_board_counters {
 	uint64_t notifications, by_call[VMS_NR_CALLS];
@@ -55,13 +42,11 @@ struct vms_board {
 	struct vms_cookie cookie;
 	uint64_t seed, random;
 	int64_t main_pid;
-	uint64_t last_id; /* the highest id that was received; ids are given in order, received in order */
-	uint64_t has_last_id;
 	uint64_t main_started, main_exited; /* 0 or 1 */
 	int64_t exit_status; /* of wait(2), with main_exited */
 	struct vms_limits tree_limits, limits; /* as they were set last */
 	struct vms_board_counters counters;
-	struct vms_journal_slot journal[VMS_JOURNAL_SLOTS];
+	struct vms_journal journal;
 };
 
 /** A new board in a memfd that can neither grow nor shrink. 0 with a descriptor that the caller closes, or -errno. */

@@ -22,8 +22,11 @@ struct vms_trap {
 	uint64_t ip; /* behind the system call instruction; of i386 one that is int $0x80, or follows one in the vdso */
 };
 
+struct vms_journal;
+
 struct vms_listener {
 	int fd; /* owned */
+	struct vms_journal *journal; /* borrowed; what is received and not answered is written down there; NULL: nowhere */
 	void *notif; /* struct seccomp_notif of the kernel's size; owned */
 	void *resp; /* struct seccomp_notif_resp of the kernel's size; owned */
 	size_t notif_size;
