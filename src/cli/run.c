@@ -97,7 +97,7 @@ static int supervise(const struct vms_run_options *options, const struct vms_rli
 	struct vms_sup *sup = NULL;
 	int status;
 
-	if (vms_sup_new(options, given, front_fd, &sup) < 0)
+	if (vms_sup_new(options, given, front_fd, NULL, &sup) < 0)
 		return VMS_EXIT_VMSUP;
 	/* Without a control socket (/run is read-only, say) only maps and ps do not see it. */
 	if (vms_ctl_serve(sup, &server, &err) < 0)

@@ -84,7 +84,7 @@ static unsigned int parse_last(const char *text, pid_t *ret_last)
 int vms_proc_status(pid_t tid, struct vms_proc_status *ret)
 {
 	char buf[4096];
-	const char *tgid, *ppid, *tracer, *threads, *caps, *state;
+	const char *tgid, *ppid, *tracer, *threads, *caps, *caught, *seccomp, *state;
 	int r = read_small(tid, "status", buf, sizeof(buf));
 
 	if (r < 0)
@@ -95,6 +95,8 @@ int vms_proc_status(pid_t tid, struct vms_proc_status *ret)
 	tracer = field(buf, "\nTracerPid:");
 	threads = field(buf, "\nThreads:");
 	caps = field(buf, "\nCapEff:");
+	caught = field(buf, "\nSigCgt:");
+	seccomp = field(buf, "\nSeccomp:");
 	if (!tgid || !ppid || !tracer)
 		return -ESRCH;
 	*ret = (struct vms_proc_status){
@@ -104,12 +106,30 @@ int vms_proc_status(pid_t tid, struct vms_proc_status *ret)
 		.state = state ? *state : '?',
 		.threads = threads ? (unsigned int)strtoul(threads, NULL, 10) : 0,
 		.cap_eff = caps ? strtoull(caps, NULL, 16) : 0,
+		.caught = caught ? strtoull(caught, NULL, 16) : 0,
+		.seccomp = seccomp ? (int)strtol(seccomp, NULL, 10) : 0,
 	};
 	ret->is_nested = parse_last(field(buf, "\nNStgid:"), &ret->inner_tgid) > 1;
 	parse_ids(field(buf, "\nUid:"), ret->uid);
 	parse_ids(field(buf, "\nGid:"), ret->gid);
 	if (strncmp(buf, "Name:\t", 6) == 0)
 		snprintf(ret->comm, sizeof(ret->comm), "%.*s", (int)strcspn(buf + 6, "\n"), buf + 6);
+	return 0;
+}
+
+int vms_proc_call(pid_t tid, int *ret_nr)
+{
+	char buf[256], *end;
+	long nr;
+	int r = read_small(tid, "syscall", buf, sizeof(buf));
+
+	if (r < 0)
+		return r;
+	nr = strtol(buf, &end, 10);
+	/* "running", or "-1 ..." for a thread that waits outside of calls. */
+	if (end == buf || nr < 0)
+		return -EAGAIN;
+	*ret_nr = (int)nr;
 	return 0;
 }
 

@@ -18,9 +18,7 @@
 #include "vmsup/host/tracee.h"
 #include "vmsup/sup/sup.h"
 
-#define GUARD_OPTIONS                                                                                      \
-	(PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |              \
-	 PTRACE_O_TRACEEXEC)
+#define GUARD_OPTIONS (PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC)
 
 /* include/linux/errno.h: what the kernel holds in rax between an interrupted call and its restart. */
 #define ERESTARTSYS 512
@@ -58,7 +56,8 @@ static int seize_thread(pid_t tid, void *arg)
 
 	if (tracee)
 		return 0;
-	r = vms_tracee_seize(tid, GUARD_OPTIONS);
+	/* A tenant's tree outlives its supervisor. */
+	r = vms_tracee_seize(tid, s->sup->board ? GUARD_OPTIONS : GUARD_OPTIONS | PTRACE_O_EXITKILL);
 	if (r == -ESRCH || (r == -EPERM && has_ended(tid)))
 		return 0;
 	if (r < 0) {
@@ -146,6 +145,25 @@ static bool guard(struct vms_sup *sup, struct vms_thread *thread, const struct v
 	}
 	process->guard_refused = true;
 	return true;
+}
+
+/* Below SIGRTMIN are the C library's own two, with SA_RESTART. */
+#define OWN_SIGNALS (UINT64_C(3) << 31)
+#define SYNCHRONOUS_SIGNALS                                                                                        \
+	(UINT64_C(1) << (SIGSEGV - 1) | UINT64_C(1) << (SIGBUS - 1) | UINT64_C(1) << (SIGILL - 1) |                \
+	 UINT64_C(1) << (SIGFPE - 1) | UINT64_C(1) << (SIGTRAP - 1))
+
+void vms_guard_unknown(struct vms_sup *sup, struct vms_process *process)
+{
+	struct vms_proc_status status;
+
+	if (!sup->options.signal_guard || process->guarded || process->guard_refused ||
+	    vms_proc_status(process->pid, &status) < 0 || !(status.caught & ~(OWN_SIGNALS | SYNCHRONOUS_SIGNALS)))
+		return;
+	if (guard_process(sup, process) == 0)
+		process->guarded = true;
+	else
+		process->guard_refused = true;
 }
 
 void vms_guard_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,

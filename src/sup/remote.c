@@ -7,6 +7,8 @@
 #include "vmsup/sup/sup.h"
 
 #define MAX_TRIES 64
+/* include/linux/errno.h */
+#define ERESTARTNOINTR 513
 
 bool vms_remote_notified(struct vms_sup *sup, const struct vms_trap *trap)
 {
@@ -121,8 +123,11 @@ void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struc
 	vms_tracee_pin(sup, tracee);
 	tracee->job = VMS_JOB_REMOTE;
 	vms_thread_fly(thread, plan, growth);
-	/* What the notified call itself returns is never seen; a stale one stops all the same, and is let go. */
-	if (vms_listener_refuse(&sup->listener, trap->id, ENOSYS) < 0) {
+	/*
+	 * What the notified call itself returns is never seen, unless we die now: then the kernel makes the call again. A stale one
+	 * stops all the same, and is let go.
+	 */
+	if (vms_listener_refuse(&sup->listener, trap->id, ERESTARTNOINTR) < 0) {
 		sup->stats.stale++;
 		tracee->remote.stage = VMS_REMOTE_DONE;
 	}

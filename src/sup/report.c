@@ -221,6 +221,7 @@ int vms_report_limit(struct vms_sup *sup, const struct vms_ask *ask, json_t **re
 	if (r < 0)
 		return r;
 	sup->tasks.tree_limits = changed(&sup->tasks.tree_limits, &ask->tree_max);
+	vms_tenancy_keep_limits(sup);
 	vms_flight_refresh(sup, process);
 	used = usage_json(&process->mm->counted);
 	json_object_set_new(used, "heap", json_integer((json_int_t)process->mm->counted.used[VMS_LIMIT_HEAP]));

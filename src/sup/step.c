@@ -292,6 +292,9 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 		vms_tasks_drop(&sup->tasks, thread);
 		return;
 	}
+	/* What it had in flight under the supervisor before this one has happened by now. */
+	if (r == 1 && thread->process->is_adopted && thread->process->mm)
+		thread->process->mm->stale = true;
 	/* It is in a new call: the one before has returned. */
 	if (thread->is_in_flight)
 		vms_flight_settle(sup, thread);

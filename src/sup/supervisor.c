@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "vmsup/base/fd.h"
@@ -100,29 +101,66 @@ static void on_signal(void *arg, int fd, unsigned int events)
 	vms_wait_all(sup);
 }
 
+/* The front is gone. If it had not been told the end, it was killed: so is what it stands for. */
+static void lose_front(struct vms_sup *sup)
+{
+	sup->front_pid = 0;
+	vms_watch_free(sup->front_watch);
+	sup->front_watch = NULL;
+	if (sup->board)
+		vms_tenancy_lost_link(sup);
+	else if (!sup->main_exited)
+		kill(sup->main_pid, SIGKILL);
+}
+
 static void on_front(void *arg, int fd, unsigned int events)
 {
 	struct vms_sup *sup = arg;
+	vms_autofd passed = -1;
 	struct vms_front_msg msg;
-	ssize_t n = recv(fd, &msg, sizeof(msg), MSG_DONTWAIT);
+	int r = vms_front_hear(fd, &msg, &passed);
 
 	(void)events;
-	if (n == (ssize_t)sizeof(msg) && msg.kind == VMS_FRONT_SIGNAL && !sup->main_exited) {
-		kill(sup->main_pid, msg.value);
+	if (r == -EAGAIN || r == -EINTR)
+		return;
+	if (r < 0) {
+		lose_front(sup);
 		return;
 	}
-	if (n == (ssize_t)sizeof(msg) && msg.kind == VMS_FRONT_RESUMED) {
+	switch (msg.kind) {
+	case VMS_FRONT_SIGNAL:
+		if (!sup->main_exited)
+			vms_main_kill(sup, msg.value);
+		break;
+	case VMS_FRONT_RESUMED:
 		sup->front_owes = false;
 		vms_wait_tells_front(sup);
+		break;
+	case VMS_FRONT_TRACE:
+		if (sup->board)
+			vms_tenancy_trace(sup, msg.value ? vms_fd_steal(&passed) : -1);
+		break;
+	case VMS_FRONT_KILL_TREE:
+		if (sup->board)
+			vms_tenancy_kill(sup);
+		break;
+	default:
+		break;
 	}
-	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
-		return;
-	sup->front_pid = 0;
-	/* The front is gone. If it had not been told the end, it was killed: so is what it stands for. */
-	vms_watch_free(sup->front_watch);
-	sup->front_watch = NULL;
-	if (!sup->main_exited)
-		kill(sup->main_pid, SIGKILL);
+}
+
+int vms_main_watch_front(struct vms_sup *sup)
+{
+	return vms_loop_add(sup->loop, sup->front_fd, VMS_WATCH_READ, 0, on_front, sup, &sup->front_watch);
+}
+
+void vms_main_kill(const struct vms_sup *sup, int sig)
+{
+	/* One that is not our child may have been waited for, and its number be another's. */
+	if (sup->main_pidfd >= 0)
+		vms_ignore((int)syscall(SYS_pidfd_send_signal, sup->main_pidfd, sig, NULL, 0));
+	else
+		kill(sup->main_pid, sig);
 }
 
 void vms_main_report(struct vms_sup *sup)
@@ -157,6 +195,8 @@ void vms_main_started(struct vms_sup *sup)
 	if (sup->main_started)
 		return;
 	sup->main_started = true;
+	if (sup->board)
+		sup->board->main_started = 1;
 	vms_front_tell(sup->front_fd, VMS_FRONT_STARTED, sup->main_pid, NULL);
 }
 
@@ -190,7 +230,13 @@ static void unwatch_process(struct vms_process *process, void *arg)
 /* Everything that was inherited for the program is the program's: pipes must see their end when it closes them. */
 static void close_inherited(const struct vms_sup *sup)
 {
+	const struct vms_tenancy *tenancy = sup->board ? &sup->tenancy : NULL;
 	const int keep[] = { sup->front_fd,
+			     tenancy ? tenancy->start_fd : -1,
+			     tenancy ? tenancy->board_fd : -1,
+			     sup->link_fd,
+			     sup->link_folder,
+			     sup->main_pidfd,
 			     sup->listener.fd,
 			     sup->report_fd,
 			     sup->trace && sup->trace != stderr ? fileno(sup->trace) : -1,
@@ -209,7 +255,8 @@ static int start_program(struct vms_sup *sup, const struct vms_rlimits *given, s
 	struct vms_filter filter = { 0 };
 	struct rlimit limit;
 	struct vms_spawn_req req = {
-		.argv = sup->options.argv, .load = load_filter, .load_arg = &filter, .rlimits = given
+		.argv = sup->options.argv, .load = load_filter, .load_arg = &filter, .rlimits = given,
+		.place = sup->board ? sup->tenancy.place : NULL,
 	};
 	struct vms_spawn spawn;
 	bool set_limit;
@@ -225,7 +272,8 @@ static int start_program(struct vms_sup *sup, const struct vms_rlimits *given, s
 		return r;
 	/* Orphans of the tree become our children; before the first can exist. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	sup->front_pid = getppid();
+	/* vmsupd never stops, and so is never to be woken. */
+	sup->front_pid = sup->board ? 0 : getppid();
 	r = vms_spawn(&req, &spawn, err);
 	vms_filter_done(&filter);
 	if (r < 0)
@@ -238,6 +286,8 @@ static int start_program(struct vms_sup *sup, const struct vms_rlimits *given, s
 		kill(spawn.pid, SIGKILL);
 		return vms_err_set(err, r, "the listener cannot be used: %s", strerror(-r));
 	}
+	if (sup->board)
+		vms_tenancy_started(sup);
 	return 0;
 }
 
@@ -269,12 +319,14 @@ static int start_watching(struct vms_sup *sup)
 		r = vms_loop_add_hot(sup->loop, sup->listener.fd, on_listener, sup, &sup->listener_watch);
 	if (r == 0)
 		r = vms_loop_add(sup->loop, sup->signal_fd, VMS_WATCH_READ, 1, on_signal, sup, &sup->signal_watch);
-	if (r == 0)
-		r = vms_loop_add(sup->loop, sup->front_fd, VMS_WATCH_READ, 0, on_front, sup, &sup->front_watch);
-	if (r == 0)
+	if (r == 0 && sup->front_fd >= 0)
+		r = vms_main_watch_front(sup);
+	if (r == 0 && sup->report_fd >= 0)
 		r = vms_loop_add(sup->loop, sup->report_fd, VMS_WATCH_READ, 0, on_report, sup, &sup->report_watch);
 	if (r == 0)
 		r = vms_wait_start(sup);
+	if (r == 0 && sup->board)
+		r = vms_tenancy_watch(sup);
 	return r < 0 ? r : vms_hold_start(sup);
 }
 
@@ -282,6 +334,8 @@ static int start(struct vms_sup *sup, const struct vms_rlimits *given, struct vm
 {
 	int r = vms_proc_check(err);
 
+	if (r == 0 && sup->board)
+		r = vms_tenancy_open(sup, err);
 	if (r < 0)
 		return r;
 	vms_machine_learn(&sup->machine);
@@ -292,28 +346,32 @@ static int start(struct vms_sup *sup, const struct vms_rlimits *given, struct vm
 		r = open_output(sup->options.trace_file, &sup->trace, err);
 	if (r < 0)
 		return r;
-	r = vms_cookie_draw(&sup->cookie);
+	r = sup->is_successor ? 0 : vms_cookie_draw(&sup->cookie);
 	if (r < 0)
 		return vms_err_set(err, r, "no random numbers: %s", strerror(-r));
+	if (sup->is_successor)
+		sup->cookie = sup->board->cookie;
 	vms_configure(sup);
 	if (sup->trace)
 		vms_trace_start(sup);
-	r = start_program(sup, given, err);
+	r = sup->is_successor ? vms_adopt_begin(sup, err) : start_program(sup, given, err);
 	if (r < 0)
 		return r;
 	close_inherited(sup);
 	r = leave_terminal(sup);
 	if (r == 0)
 		r = start_watching(sup);
-	if (r < 0) {
+	if (r < 0 && !sup->is_successor)
 		kill(sup->main_pid, SIGKILL);
+	if (r < 0)
 		return vms_err_set(err, r, "the supervisor cannot start: %s", strerror(-r));
-	}
+	if (sup->is_successor)
+		vms_adopt_tree(sup);
 	return 0;
 }
 
 int vms_sup_new(const struct vms_run_options *options, const struct vms_rlimits *given, int front_fd,
-		struct vms_sup **ret_sup)
+		const struct vms_tenancy *tenancy, struct vms_sup **ret_sup)
 {
 	struct vms_sup *sup = calloc(1, sizeof(*sup));
 	struct vms_err err = VMS_ERR_INIT;
@@ -326,12 +384,15 @@ int vms_sup_new(const struct vms_run_options *options, const struct vms_rlimits 
 	sup->options = *options;
 	sup->front_fd = front_fd;
 	sup->listener.fd = sup->report_fd = sup->signal_fd = sup->hold_timer = sup->look_timer = -1;
+	sup->link_fd = sup->link_folder = sup->main_pidfd = -1;
 	sup->exec_log.max = sup->guard_log.max = sup->audit_log.max = sup->task_log.max = sup->limit_log.max = sup->rule_log.max = LOG_LINES;
 	vms_tasks_init(&sup->tasks);
 	sup->tasks.on_process_new = watch_process;
 	sup->tasks.on_process_gone = unwatch_process;
 	sup->tasks.arg = sup;
-	r = start(sup, given, &err);
+	r = tenancy ? vms_tenancy_take(sup, tenancy, &err) : 0;
+	if (r == 0)
+		r = start(sup, given, &err);
 	if (r < 0) {
 		vms_front_tell(front_fd, VMS_FRONT_FAILED, EXIT_FAILED, err.text);
 		vms_sup_free(sup);
@@ -399,6 +460,7 @@ void vms_sup_free(struct vms_sup *sup)
 	vms_watch_free(sup->signal_watch);
 	vms_watch_free(sup->front_watch);
 	vms_watch_free(sup->report_watch);
+	vms_tenancy_done(sup);
 	vms_loop_free(sup->loop);
 	vms_listener_done(&sup->listener);
 	vms_vma_list_done(&sup->seen_range);

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "vmsup/host/proc.h"
+#include "vmsup/sup/drain.h"
 #include "vmsup/sup/report.h"
 #include "vmsup/sup/sup.h"
 #include "vmsup/wire/msg.h"
@@ -58,4 +59,6 @@ void vms_trace_write(struct vms_sup *sup, const struct vms_trap *trap, const str
 	json_dumpf(object, sup->trace, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));
 	fputc('\n', sup->trace);
 	json_decref(object);
+	if (sup->drain && vms_drain_is_broken(sup->drain))
+		vms_tenancy_trace(sup, -1);
 }

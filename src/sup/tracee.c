@@ -28,8 +28,8 @@ struct vms_tracee *vms_tracee_get(struct vms_sup *sup, pid_t tid)
 void vms_tracee_pin(struct vms_sup *sup, struct vms_tracee *tracee)
 {
 	vms_wait_soon(sup);
-	/* Two jobs at once are better off on two CPUs. */
-	if (sup->pin.is_on)
+	/* Two jobs at once are better off on two CPUs. And a tenant's task must not stay pinned should we die. */
+	if (sup->pin.is_on || sup->board)
 		return;
 	vms_pin_begin(&sup->pin, tracee->tid);
 	tracee->is_pinned = sup->pin.is_on;

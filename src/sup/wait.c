@@ -136,24 +136,33 @@ static void on_tracee(struct vms_sup *sup, struct vms_tracee *tracee, int status
 	}
 }
 
+void vms_main_ended(struct vms_sup *sup, int status)
+{
+	/* Why it could not be executed comes before that it has exited. */
+	vms_main_report(sup);
+	sup->main_exited = true;
+	sup->main_stopped = false;
+	sup->untold_stop = 0;
+	if (sup->board) {
+		sup->board->exit_status = status;
+		sup->board->main_exited = 1;
+	}
+	if (vms_sup_is_over(sup))
+		vms_front_tell(sup->front_fd, VMS_FRONT_LAST, 0, NULL);
+	vms_front_tell(sup->front_fd, VMS_FRONT_EXITED, status, NULL);
+	if (vms_wait_wakes_front(sup))
+		vms_wait_soon(sup);
+	if (!sup->board)
+		release_stderr(sup);
+}
+
 /* The program itself; also when it was seized, for then its death is reported to us as its tracer and as its parent at once. */
 static void on_main(struct vms_sup *sup, int status)
 {
-	if (WIFSTOPPED(status)) {
+	if (WIFSTOPPED(status))
 		main_stops(sup, WSTOPSIG(status));
-	} else {
-		/* Why it could not be executed comes before that it has exited. */
-		vms_main_report(sup);
-		sup->main_exited = true;
-		sup->main_stopped = false;
-		sup->untold_stop = 0;
-		if (vms_sup_is_over(sup))
-			vms_front_tell(sup->front_fd, VMS_FRONT_LAST, 0, NULL);
-		vms_front_tell(sup->front_fd, VMS_FRONT_EXITED, status, NULL);
-		if (vms_wait_wakes_front(sup))
-			vms_wait_soon(sup);
-		release_stderr(sup);
-	}
+	else if (!sup->main_exited)
+		vms_main_ended(sup, status);
 }
 
 static void on_status(struct vms_sup *sup, pid_t pid, int status)

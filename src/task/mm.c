@@ -172,7 +172,16 @@ static bool is_as_copied(const struct vms_mm *mm, const struct vms_mm *parent, c
 	       vms_space_agrees(&mm->space, &mm->space.range, list->items, list->nr);
 }
 
-static int read_space(struct vms_process *process, struct vms_mm *mm, const struct vms_mm *parent)
+/* For --wx: what is not executable now may have been written to. */
+static void assume_written(struct vms_vma_list *list)
+{
+	for (size_t i = 0; i < list->nr; i++) {
+		if (!(list->items[i].prot & VMS_PROT_EXEC))
+			list->items[i].flags |= VMS_VMA_WRITTEN;
+	}
+}
+
+static int read_space(const struct vms_tasks *tasks, struct vms_process *process, struct vms_mm *mm, const struct vms_mm *parent)
 {
 	struct vms_vma_list list = { 0 };
 	struct vms_proc_mm numbers;
@@ -195,6 +204,8 @@ static int read_space(struct vms_process *process, struct vms_mm *mm, const stru
 	}
 	if (r == 0 && has_flags)
 		has_flags = vms_maps_read_flags(tid, &list) == 0;
+	if (r == 0 && !parent && tasks->has_forgotten)
+		assume_written(&list);
 	if (r == 0)
 		r = vms_space_adopt(&mm->space, &mm->space.range, list.items, list.nr, has_flags);
 	if (r == 0 && parent)
@@ -232,7 +243,7 @@ int vms_tasks_load_mm(struct vms_tasks *tasks, struct vms_process *process)
 	/* A parent that runs a program of the other kind by now is not what was copied. */
 	if (parent && parent->mm && parent->mm->space.arch != mm->space.arch)
 		parent = NULL;
-	r = read_space(process, mm, parent ? parent->mm : NULL);
+	r = read_space(tasks, process, mm, parent ? parent->mm : NULL);
 	if (r < 0) {
 		vms_mm_unref(tasks, mm);
 		return r;

@@ -25,8 +25,15 @@ struct vms_proc_status {
 	pid_t inner_tgid; /* in its own pid namespace */
 	bool is_nested; /* that is one below ours */
 	uint64_t cap_eff; /* in its own user namespace */
+	uint64_t caught; /* signals with a handler, bit sig - 1 */
+	int seccomp; /* as SECCOMP_MODE_*; 2: there is a filter */
 	char comm[32];
 };
+
+/**
+ * The call that thread @tid is in: 0 with its number, -EAGAIN when it runs or is in none, another negative errno.
+ */
+VMS_MUST_CHECK int vms_proc_call(pid_t tid, int *ret_nr);
 
 /** Parse /proc/@tid/status. 0, -ESRCH. */
 VMS_MUST_CHECK int vms_proc_status(pid_t tid, struct vms_proc_status *ret);

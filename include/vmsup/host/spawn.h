@@ -4,12 +4,25 @@
 #ifndef VMSUP_HOST_SPAWN_H
 #define VMSUP_HOST_SPAWN_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
 #include "vmsup/base/err.h"
 #include "vmsup/host/rlimits.h"
+
+/** As whom and where the program runs. */
+struct vms_spawn_place {
+	bool has_user; /* uid, gid and groups are valid */
+	uid_t uid;
+	gid_t gid;
+	const gid_t *groups; /* borrowed */
+	size_t nr_groups;
+	const char *directory; /* borrowed; NULL: this one */
+	int cgroup_procs; /* borrowed: cgroup.procs of the program's cgroup; -1: this one */
+};
 
 struct vms_spawn_req {
 	char *const *argv; /* program (looked up in PATH) and arguments */
@@ -19,6 +32,7 @@ struct vms_spawn_req {
 	const struct rlimit *address_space; /* RLIMIT_AS for the child; NULL: as it is */
 	uint64_t max_stack; /* bytes: RLIMIT_STACK, soft and hard, is made no more than this */
 	const struct vms_rlimits *rlimits; /* others that the child gets back */
+	const struct vms_spawn_place *place; /* NULL: as and where this process is, dying with it. Otherwise in a session of its own */
 };
 
 struct vms_spawn {

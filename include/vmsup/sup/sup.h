@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include <jansson.h>
 #include <uthash.h>
 
 #include "vmsup/base/log.h"
@@ -18,6 +19,7 @@
 #include "vmsup/host/pin.h"
 #include "vmsup/host/reloc.h"
 #include "vmsup/host/remote.h"
+#include "vmsup/sup/board.h"
 #include "vmsup/sup/loop.h"
 #include "vmsup/sup/supervisor.h"
 #include "vmsup/task/task.h"
@@ -123,6 +125,14 @@ struct vms_sup {
 	struct vms_held *held; /* owned list */
 	size_t nr_held;
 	struct vms_vma_list seen_range, seen_from, seen_all; /* reused buffers */
+
+	struct vms_tenancy tenancy; /* of a tenant's supervisor, which has a board */
+	struct vms_board *board; /* owned; NULL for `vmsup run` */
+	bool is_successor; /* of a supervisor that died: what it knew of a process is not known */
+	int link_fd, link_folder, main_pidfd; /* owned; -1: not open. main_pidfd: the program is not our child */
+	struct vms_watch *link_watch, *main_watch;
+	struct vms_drain *drain; /* owned: where lines of the trace go, to be dropped rather than waited with; NULL: nowhere */
+	long long event_credit_ns; /* events may be told as long as it is not in the future */
 
 	pid_t main_pid, front_pid; /* front_pid 0: it is gone */
 	bool main_stopped;
@@ -247,6 +257,8 @@ void vms_guard_step(struct vms_sup *sup, struct vms_thread *thread, const struct
 /** PR_SET_DUMPABLE: the last time that the process can be seized. */
 void vms_guard_undumpable(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
 			  const struct vms_req *req, long long began);
+/** Seize @process when it may have handlers that interrupt; what it has installed is not known. */
+void vms_guard_unknown(struct vms_sup *sup, struct vms_process *process);
 void vms_guard_event(struct vms_sup *sup, struct vms_tracee *tracee, int status);
 /** A task that the kernel has seized for us, as the child of a guarded one. */
 void vms_guard_adopt(struct vms_sup *sup, pid_t tid, int status);
@@ -295,13 +307,53 @@ bool vms_wait_wakes_front(struct vms_sup *sup);
 void vms_wait_rest(struct vms_sup *sup);
 
 /* front.c: what the front is told */
+#define VMS_FRONT_FDS 3
 void vms_front_tell(int fd, enum vms_front_kind kind, int value, const char *text);
+/** The same, with at most VMS_FRONT_FDS descriptors. False: it was not told. */
+bool vms_front_tell_with(int fd, enum vms_front_kind kind, int value, const char *text, const int *fds, size_t nr_fds);
+/** Receive without waiting. *@ret_fd is written when a descriptor came, and then the caller's. 0; -EAGAIN; -errno: it is gone. */
+VMS_MUST_CHECK int vms_front_hear(int fd, struct vms_front_msg *ret_msg, int *ret_fd);
+
+/* tenancy.c: what a tenant's supervisor does for vmsupd; all but the first two with a board only */
+/** Take @tenancy over and map its board. 0, or a negative errno with a sentence. */
+VMS_MUST_CHECK int vms_tenancy_take(struct vms_sup *sup, const struct vms_tenancy *tenancy, struct vms_err *err);
+void vms_tenancy_done(struct vms_sup *sup);
+/** Open the socket for a new vmsupd. 0, or a negative errno with a sentence. */
+VMS_MUST_CHECK int vms_tenancy_open(struct vms_sup *sup, struct vms_err *err);
+VMS_MUST_CHECK int vms_tenancy_watch(struct vms_sup *sup);
+/** The program has been started: from now on another supervisor could take over. */
+void vms_tenancy_started(struct vms_sup *sup);
+/** vmsupd is gone; another may connect. */
+void vms_tenancy_lost_link(struct vms_sup *sup);
+/** The limits have been changed: the next supervisor shall know them. */
+void vms_tenancy_keep_limits(struct vms_sup *sup);
+/** Write the trace to @fd (taken) from now on; -1: no more. */
+void vms_tenancy_trace(struct vms_sup *sup, int fd);
+/** SIGKILL to every task of the tree. */
+void vms_tenancy_kill(struct vms_sup *sup);
+/** Tell vmsupd, if it listens: @object is taken over. */
+void vms_tenancy_event(struct vms_sup *sup, json_t *object);
+/** A call was refused for a rule of ours. */
+void vms_tenancy_refused(struct vms_sup *sup, const struct vms_refusal *refusal);
+
+/* adopt.c: a tree whose supervisor has died */
+/** Take over listener and numbers of the one before. 0, or a negative errno with a sentence. */
+VMS_MUST_CHECK int vms_adopt_begin(struct vms_sup *sup, struct vms_err *err);
+/** Make records of the tree, answer what was in flight. */
+void vms_adopt_tree(struct vms_sup *sup);
+/** A record of a process that may be older than this supervisor has been made. */
+void vms_adopt_process(struct vms_sup *sup, struct vms_process *process);
 
 /* supervisor.c */
 /** Read what the program's first exec has said of itself; call when it can be read, or when the program is dead. */
 void vms_main_report(struct vms_sup *sup);
 /** The program runs: tell the front, once. */
 void vms_main_started(struct vms_sup *sup);
+/** The program has ended: @status of wait(2), or -1 when only its parent is told. */
+void vms_main_ended(struct vms_sup *sup, int status);
+VMS_MUST_CHECK int vms_main_watch_front(struct vms_sup *sup);
+/** Send the program a signal. */
+void vms_main_kill(const struct vms_sup *sup, int sig);
 /** True when the last task of the tree is gone. */
 bool vms_sup_is_over(const struct vms_sup *sup);
 

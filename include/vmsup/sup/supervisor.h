@@ -61,18 +61,31 @@ struct vms_front_msg {
 };
 
 struct vms_sup;
+struct vms_spawn_place;
+
+/** What the supervisor of a tenant has and that of `vmsup run` has not: the tree outlives it, and vmsupd may come and go. */
+struct vms_tenancy {
+	const char *name; /* borrowed */
+	int start_fd; /* owned: what vmsupd started this process with, kept for the next vmsupd */
+	int board_fd; /* owned */
+	int listener; /* owned: the supervisor before this one has died, and its tree is taken over; -1: start the program */
+	const char *link_path; /* borrowed: where a new vmsupd connects */
+	const struct vms_spawn_place *place; /* borrowed */
+	const char *cgroup; /* borrowed: the folder of the tree's cgroup; NULL: it has none */
+};
 
 /**
  * In the forked supervisor process: make a supervisor and start options->argv as its child.
  * @front_fd is the supervisor's end of the pair (taken). When its peer closes before EXITED was
- * sent, the front was killed, and so the program is killed too.
+ * sent, the front was killed, and so the program is killed too; with @tenancy it runs on.
  * The program gets the limits @given; this process has been freed of them.
  * The program starts with the signal mask and dispositions that this process has at the call: the
  * front must fork before it changes any.
+ * @tenancy: NULL for `vmsup run`.
  * Returns 0, or a negative errno after FAILED was sent to the front.
  */
 VMS_MUST_CHECK int vms_sup_new(const struct vms_run_options *options, const struct vms_rlimits *given, int front_fd,
-			       struct vms_sup **ret_sup);
+			       const struct vms_tenancy *tenancy, struct vms_sup **ret_sup);
 /** Serve until the last task of the tree is gone. Returns 0, or 125 when an audit found a divergence. */
 int vms_sup_run(struct vms_sup *sup);
 /** Close and free everything; NULL is fine. */

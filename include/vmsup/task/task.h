@@ -47,6 +47,7 @@ struct vms_process {
 	struct vms_thread *threads; /* linked by sibling_next */
 	bool guarded; /* its threads are seized by the signal guard */
 	bool guard_refused; /* somebody else traces it */
+	bool is_adopted; /* its calls before are not known: each of its threads may have had one in flight */
 	struct vms_inject_counts injected;
 	struct vms_limits limits; /* inherited over fork and exec */
 	uint32_t rules_told; /* bits of enum vms_wx_rule: breaking it has been logged */
@@ -95,6 +96,7 @@ struct vms_tasks {
 	struct vms_limits limits; /* of a process whose parent has no record */
 	struct vms_limits tree_limits; /* of all together */
 	bool has_own_limits; /* some process has other limits than these */
+	bool has_forgotten; /* a supervisor before this one knew more of processes without a record */
 	struct vms_usage total; /* of all address spaces that have a record */
 	struct vms_usage in_flight_growth; /* of all */
 	vms_addr_t ceiling; /* of a confined space; 0: unknown */
