@@ -49,6 +49,9 @@ static const struct vms_call_info calls[VMS_NR_CALLS] = {
 	/* They tell whether something is mapped, and the fence is not to be seen. */
 	CALL(MINCORE, mincore, 3, VMS_TRAP_ASKED, NONE, ALWAYS),
 	CALL(MSYNC, msync, 3, VMS_TRAP_ASKED, NONE, ALWAYS),
+	/* The fence counts, and would be locked. */
+	CALL(MLOCKALL, mlockall, 1, VMS_TRAP_FENCE | VMS_TRAP_ASKED, R9, EQ(0, MCL_CURRENT), EQ(0, MCL_CURRENT | MCL_FUTURE),
+	     EQ(0, MCL_CURRENT | MCL_ONFAULT), EQ(0, MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)),
 	CALL(EXECVE, execve, 3, ANY_TIME, NONE, ALWAYS),
 	CALL(EXECVEAT, execveat, 5, ANY_TIME, NONE, ALWAYS),
 	CALL(SETRLIMIT, setrlimit, 2, ANY_TIME, NONE, EQ(0, RLIMIT_AS)),
@@ -91,6 +94,7 @@ static const struct vms_i386_call i386_calls[] = {
 	{ 453, VMS_CALL_MAP_SHADOW_STACK, VMS_FORM_SAME },
 	{ 218, VMS_CALL_MINCORE, VMS_FORM_SAME },
 	{ 144, VMS_CALL_MSYNC, VMS_FORM_SAME },
+	{ 152, VMS_CALL_MLOCKALL, VMS_FORM_SAME },
 	{ 11, VMS_CALL_EXECVE, VMS_FORM_SAME },
 	{ 358, VMS_CALL_EXECVEAT, VMS_FORM_SAME },
 	{ 75, VMS_CALL_SETRLIMIT, VMS_FORM_SAME },

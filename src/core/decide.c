@@ -723,6 +723,7 @@ static decide_fn *const deciders[VMS_NR_CALLS] = {
 	[VMS_CALL_MAP_SHADOW_STACK] = decide_unknown,
 	[VMS_CALL_MINCORE] = decide_question,
 	[VMS_CALL_MSYNC] = decide_question,
+	[VMS_CALL_MLOCKALL] = decide_pass,
 	[VMS_CALL_EXECVE] = decide_pass,
 	[VMS_CALL_EXECVEAT] = decide_pass,
 	[VMS_CALL_SETRLIMIT] = decide_pass,

@@ -162,6 +162,18 @@ int vms_proc_mm(pid_t pid, struct vms_proc_mm *ret)
 	return 0;
 }
 
+/* include/linux/proc_ns.h: PROC_USER_INIT_INO */
+#define FIRST_USERNS 0xEFFFFFFDu
+
+bool vms_proc_in_first_userns(pid_t tid)
+{
+	char path[48];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", tid);
+	return stat(path, &st) == 0 && st.st_ino == FIRST_USERNS;
+}
+
 int vms_proc_pidfd(pid_t pid)
 {
 	long fd = syscall(SYS_pidfd_open, pid, 0);

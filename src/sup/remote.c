@@ -17,7 +17,7 @@ bool vms_remote_notified(struct vms_sup *sup, const struct vms_trap *trap)
 	if (trap->arch != VMS_ARCH_I386)
 		return false;
 	tracee = vms_tracee_find(sup, trap->tid);
-	if (!tracee || tracee->job != VMS_JOB_REMOTE ||
+	if (!tracee || (tracee->job != VMS_JOB_REMOTE && tracee->job != VMS_JOB_LOCKALL) ||
 	    !vms_remote_expects(&tracee->remote, trap->arch, trap->nr, trap->args))
 		return false;
 	vms_ignore(vms_listener_continue(&sup->listener, trap->id));
@@ -291,6 +291,27 @@ static void finish(struct vms_sup *sup, struct vms_tracee *tracee)
 	vms_tracee_end_job(sup, tracee);
 }
 
+void vms_remote_give_up(struct vms_sup *sup, struct vms_tracee *tracee, int status, int r)
+{
+	struct vms_thread *thread = vms_tasks_find(&sup->tasks, tracee->tid);
+
+	if (thread) {
+		if (thread->process->mm)
+			thread->process->mm->stale = true;
+		vms_thread_land(thread);
+	}
+	/* Reaped: a record that the guard kept would be taken for the next task of that number. */
+	if (vms_stop_of(status) == VMS_STOP_GONE) {
+		vms_tracee_drop(sup, tracee);
+		return;
+	}
+	if (tracee->guarded && tracee->is_stopped)
+		vms_ignore(vms_tracee_interrupt(tracee->tid));
+	if (r != -ESRCH)
+		vms_remote_abandon(&tracee->remote);
+	vms_tracee_end_job(sup, tracee);
+}
+
 void vms_remote_event(struct vms_sup *sup, struct vms_tracee *tracee, int status)
 {
 	struct vms_thread *thread;
@@ -311,22 +332,6 @@ void vms_remote_event(struct vms_sup *sup, struct vms_tracee *tracee, int status
 		finish(sup, tracee);
 		return;
 	}
-	if (r == 0)
-		return;
-	thread = vms_tasks_find(&sup->tasks, tracee->tid);
-	if (thread) {
-		if (thread->process->mm)
-			thread->process->mm->stale = true;
-		vms_thread_land(thread);
-	}
-	/* Reaped: a record that the guard kept would be taken for the next task of that number. */
-	if (vms_stop_of(status) == VMS_STOP_GONE) {
-		vms_tracee_drop(sup, tracee);
-		return;
-	}
-	if (tracee->guarded && tracee->is_stopped)
-		vms_ignore(vms_tracee_interrupt(tracee->tid));
-	if (r != -ESRCH)
-		vms_remote_abandon(&tracee->remote);
-	vms_tracee_end_job(sup, tracee);
+	if (r < 0)
+		vms_remote_give_up(sup, tracee, status, r);
 }

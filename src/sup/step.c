@@ -332,6 +332,9 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 	case VMS_CALL_PRLIMIT64:
 		vms_limit_step(sup, thread, trap, &req, began);
 		break;
+	case VMS_CALL_MLOCKALL:
+		vms_lockall_step(sup, thread, trap, &req, began);
+		break;
 	case VMS_CALL_RT_SIGACTION:
 		vms_guard_step(sup, thread, trap, &req, began);
 		break;

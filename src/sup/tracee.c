@@ -43,11 +43,19 @@ void vms_tracee_unpin(struct vms_sup *sup, struct vms_tracee *tracee)
 	vms_pin_end(&sup->pin, tracee->tid);
 }
 
+static void end(struct vms_tracee *tracee)
+{
+	if (tracee->job == VMS_JOB_RELOC)
+		vms_reloc_done(&tracee->reloc);
+	if (tracee->job == VMS_JOB_LOCKALL)
+		free(tracee->lockall.parts);
+	tracee->job = VMS_JOB_NONE;
+}
+
 void vms_tracee_drop(struct vms_sup *sup, struct vms_tracee *tracee)
 {
 	vms_tracee_unpin(sup, tracee);
-	if (tracee->job == VMS_JOB_RELOC)
-		vms_reloc_done(&tracee->reloc);
+	end(tracee);
 	HASH_DEL(sup->tracees, tracee);
 	free(tracee);
 }
@@ -55,9 +63,7 @@ void vms_tracee_drop(struct vms_sup *sup, struct vms_tracee *tracee)
 void vms_tracee_end_job(struct vms_sup *sup, struct vms_tracee *tracee)
 {
 	vms_tracee_unpin(sup, tracee);
-	if (tracee->job == VMS_JOB_RELOC)
-		vms_reloc_done(&tracee->reloc);
-	tracee->job = VMS_JOB_NONE;
+	end(tracee);
 	if (!tracee->guarded)
 		vms_tracee_drop(sup, tracee);
 }

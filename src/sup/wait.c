@@ -123,6 +123,9 @@ static void on_tracee(struct vms_sup *sup, struct vms_tracee *tracee, int status
 	case VMS_JOB_REMOTE:
 		vms_remote_event(sup, tracee, status);
 		break;
+	case VMS_JOB_LOCKALL:
+		vms_lockall_event(sup, tracee, status);
+		break;
 	case VMS_JOB_EXEC_WAIT:
 	case VMS_JOB_RELOC:
 		if (vms_stop_of(status) == VMS_STOP_GONE)

@@ -3,6 +3,7 @@
 
 import os
 import re
+import resource
 import time
 
 import vmsuptest as t
@@ -142,6 +143,20 @@ def image_calls(way):
         # It could open a fence that is not sealed.
         native.out = native.out.replace("PR_SET_MM: Invalid argument", "PR_SET_MM: Operation not permitted")
     t.same_as_native(native, t.run(way, argv))
+
+
+@s.case_for(t.ways(modes=("supervise", "fence"), ranges=("low",)) + t.ways(places=("remote",), ranges=("high",)))
+def lock_all(way):
+    """mlockall locks what the program has, and counts no fence"""
+    for guest in ("lockall", "lockall-32") if way.range == "low" else ("lockall",):
+        for limit in ([], ["0"], ["1024"], ["8192"]):
+            argv = [t.place.guest(guest)] + limit
+            if way.user != "root" and limit == ["8192"] and resource.getrlimit(resource.RLIMIT_MEMLOCK)[1] < 8 << 20:
+                continue
+            native = t.run_native(way.user, argv)
+            t.require("before lo" in native.out or limit, native)
+            t.require("too much" not in native.out, native)
+            t.same_as_native(native, t.run(way, argv))
 
 
 @s.case_for(t.ways(modes=("supervise", "fence"), users=(t.ME,)))

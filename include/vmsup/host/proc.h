@@ -38,6 +38,9 @@ VMS_MUST_CHECK int vms_proc_call(pid_t tid, int *ret_nr);
 /** Parse /proc/@tid/status. 0, -ESRCH. */
 VMS_MUST_CHECK int vms_proc_status(pid_t tid, struct vms_proc_status *ret);
 
+/** True when @tid is in the initial user namespace, where alone capabilities count for the kernel's own limits. */
+bool vms_proc_in_first_userns(pid_t tid);
+
 /** The fields of /proc/PID/stat that PR_SET_MM_MAP wants back. */
 struct vms_proc_mm {
 	vms_addr_t start_code, end_code, start_stack;

@@ -40,6 +40,7 @@ struct vms_stats {
 enum vms_job {
 	VMS_JOB_NONE, /* guarded only */
 	VMS_JOB_REMOTE, /* a remote call */
+	VMS_JOB_LOCKALL, /* remote calls in place of an mlockall */
 	VMS_JOB_EXEC_WAIT, /* execve has been let go */
 	VMS_JOB_RELOC, /* its image is being moved */
 };
@@ -59,6 +60,14 @@ enum vms_move_step {
 	VMS_MOVE_UNDO, /* it has failed: the reservation goes */
 };
 
+/** What an mlockall has yet to lock. */
+struct vms_lockall {
+	struct vms_range *parts; /* owned */
+	size_t nr, next;
+	bool on_fault; /* MCL_ONFAULT */
+	int64_t result; /* of the call that comes first */
+};
+
 struct vms_tracee {
 	pid_t tid;
 	bool guarded; /* seized by the signal guard, stays so after a job */
@@ -71,6 +80,7 @@ struct vms_tracee {
 	struct vms_facts facts;
 	struct vms_plan plan;
 	struct vms_usage growth; /* of the plan */
+	struct vms_lockall lockall; /* VMS_JOB_LOCKALL */
 	unsigned int tries;
 	enum vms_step_two step_two; /* of a plan in two steps */
 	int64_t mapped_at; /* the result of the first */
@@ -229,6 +239,13 @@ void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struc
 /** True when @trap is the call that its thread is made to do; it has been let go on. */
 bool vms_remote_notified(struct vms_sup *sup, const struct vms_trap *trap);
 void vms_remote_event(struct vms_sup *sup, struct vms_tracee *tracee, int status);
+/** A job of remote calls has failed with @r at the stop @status: let the thread go. */
+void vms_remote_give_up(struct vms_sup *sup, struct vms_tracee *tracee, int status, int r);
+
+/* lockall.c: mlockall(MCL_CURRENT) */
+void vms_lockall_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap, const struct vms_req *req,
+		      long long began);
+void vms_lockall_event(struct vms_sup *sup, struct vms_tracee *tracee, int status);
 
 /* exec.c */
 void vms_exec_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
