@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -48,6 +49,32 @@ static bool ask(const struct vms_limits *limits, const struct vms_usage *counted
 	return false;
 }
 
+/*
+ * What grows does so by page faults, and nobody could be asked. Where mappings are counted it gets the size that it asks for and
+ * stays so: below it is a fault, as where the limit of the stack is reached.
+ */
+static void keep_size(const struct vms_limits *limits, const struct vms_limits *tree_limits, const struct vms_req *req,
+		      struct vms_plan *plan)
+{
+	const enum vms_limit counted[] = { VMS_LIMIT_COMMIT, VMS_LIMIT_VA };
+	bool is_counted = false;
+
+	for (int i = 0; i < 2; i++)
+		is_counted |= limits->max[counted[i]] != VMS_UNLIMITED || tree_limits->max[counted[i]] != VMS_UNLIMITED;
+	if (!is_counted || req->call != VMS_CALL_MMAP || plan->effect != VMS_EFFECT_MAP || !(plan->vma.flags & VMS_VMA_GROWSDOWN))
+		return;
+	if (plan->verdict == VMS_CONTINUE) {
+		plan->verdict = VMS_REMOTE;
+		memcpy(plan->args, req->args, sizeof(plan->args));
+		if (plan->chosen) {
+			plan->args[0] = plan->range.start;
+			plan->args[3] |= MAP_FIXED_NOREPLACE;
+		}
+	}
+	plan->args[3] &= ~(uint64_t)MAP_GROWSDOWN;
+	plan->vma.flags &= ~VMS_VMA_GROWSDOWN;
+}
+
 bool vms_budget_allows(struct vms_sup *sup, struct vms_thread *thread, const struct vms_req *req, const struct vms_facts *facts,
 		       struct vms_plan *plan, struct vms_usage *ret_growth)
 {
@@ -61,6 +88,7 @@ bool vms_budget_allows(struct vms_sup *sup, struct vms_thread *thread, const str
 	if (plan->verdict == VMS_REFUSE || plan->verdict == VMS_REPLY ||
 	    (!vms_limits_any(&process->limits) && !vms_limits_any(&tasks->tree_limits)))
 		return true;
+	keep_size(&process->limits, &tasks->tree_limits, req, plan);
 	vms_usage_growth(&mm->space, req, facts, plan, ret_growth);
 	if (ask(&process->limits, &mm->counted, &mm->in_flight_growth, ret_growth, &verdict, &max, &used)) {
 		if (ask(&tasks->tree_limits, &tasks->total, &tasks->in_flight_growth, ret_growth, &verdict, &max, &used))

@@ -128,6 +128,17 @@ def tree_commit(way):
     t.require(got.stats["limited"].get("tree-max-commit", 0) >= 40 - could, "%r" % got.stats["limited"])
 
 
+@s.case_for(LOW + REMOTE)
+def growing(way):
+    """what grows by page faults keeps its size where memory is counted, and grows where it is not"""
+    grower = [t.place.guest("grower")]
+    for options in ["--max-commit=64M"], ["--max-va=1G"], ["--tree-max-commit=64M"]:
+        t.expect(t.run(way, grower, extra=options), 0, out=r"^0 KiB$")
+    grown = t.expect(t.run(way, grower), 0, out=r"^\d{3,} KiB$")
+    native = t.expect(t.run_native(way.user, grower), 0)
+    t.require(int(grown.out.split()[0]) * 2 > int(native.out.split()[0]), "natively:\n%s\nhere:\n%s" % (native, grown))
+
+
 @s.case_for(LOW)
 def on_limit(way):
     """--on-limit: a signal with the ENOMEM, or death"""
