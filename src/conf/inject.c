@@ -135,7 +135,7 @@ static int take_probability(const char *text, struct vms_inject_rule *rule, stru
 	return 0;
 }
 
-static int take_field(const char *field, struct vms_inject_rule *rule, struct vms_err *err)
+static int take_field(const char *field, struct vms_inject_rule *rule, bool *ret_seeded, struct vms_err *err)
 {
 	static const char *const names[] = { "error", "signal", "when", "size", "prot", "anon", "file", "probability", "seed" };
 	const size_t len = strcspn(field, "=<>");
@@ -157,8 +157,10 @@ static int take_field(const char *field, struct vms_inject_rule *rule, struct vm
 		return take_prot(value, rule, err);
 	if (strncmp(field, "probability=", 12) == 0)
 		return take_probability(value, rule, err);
-	if (strncmp(field, "seed=", 5) == 0 && vms_num_parse(value, NULL, &rule->random) == 0)
+	if (strncmp(field, "seed=", 5) == 0 && vms_num_parse(value, NULL, &rule->random) == 0) {
+		*ret_seeded = true;
 		return 0;
+	}
 	if (strncmp(field, "signal=", 7) == 0) {
 		rule->signal = vms_signal_number(value);
 		return rule->signal ? 0 : vms_err_set(err, -EINVAL, "--inject: there is no signal '%.60s'", value);
@@ -173,19 +175,37 @@ static int take_field(const char *field, struct vms_inject_rule *rule, struct vm
 			   near ? near : "", near ? "?" : "; see 'vmsup help run'");
 }
 
+/* What could never be true, or would mean nothing. */
+static int check_together(const struct vms_inject_rule *rule, bool seeded, struct vms_err *err)
+{
+	if (seeded && !rule->chance)
+		return vms_err_set(err, -EINVAL, "--inject: seed= belongs to a probability: add probability=0.01, or leave seed= out");
+	if ((rule->file || rule->anon) && !rule->calls[VMS_CALL_MMAP])
+		return vms_err_set(err, -EINVAL,
+				   "--inject: %s can be true of mmap only, which is not among the calls: add mmap, or leave it out",
+				   rule->file ? "file=" : "anon");
+	if (rule->prot && !rule->calls[VMS_CALL_MMAP] && !rule->calls[VMS_CALL_MPROTECT] && !rule->calls[VMS_CALL_PKEY_MPROTECT])
+		return vms_err_set(err, -EINVAL,
+				   "--inject: prot= can be true of mmap, mprotect and pkey_mprotect only: add one of them, or leave it out");
+	if (rule->anon && rule->file)
+		return vms_err_set(err, -EINVAL, "--inject: a mapping is anonymous or of a file: leave out anon or file=");
+	return 0;
+}
+
 static int parse(char *text, struct vms_inject_rule *rule, struct vms_err *err)
 {
 	char *fields = strchr(text, ':'), *save, *field;
+	bool seeded = false;
 	int r;
 
 	if (fields)
 		*fields++ = '\0';
 	r = take_calls(text, rule, err);
 	for (field = fields ? strtok_r(fields, ":", &save) : NULL; r == 0 && field; field = strtok_r(NULL, ":", &save))
-		r = take_field(field, rule, err);
+		r = take_field(field, rule, &seeded, err);
 	if (r == 0 && !rule->error && !rule->signal)
 		return vms_err_set(err, -EINVAL, "--inject: what shall happen? add error=ENOMEM or signal=TERM");
-	return r;
+	return r == 0 ? check_together(rule, seeded, err) : r;
 }
 
 int vms_inject_parse(const char *text, struct vms_injections *injections, struct vms_err *err)

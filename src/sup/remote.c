@@ -146,6 +146,9 @@ static bool retry(struct vms_sup *sup, struct vms_tracee *tracee, struct vms_thr
 	if (++tracee->tries > MAX_TRIES)
 		return false;
 	vms_thread_land(thread);
+	/* Something is there that the tree does not know: what grows by page faults, or another's. Looked up at the 1st, 2nd, 4th... try. */
+	if (!(tracee->tries & (tracee->tries - 1)))
+		mm->stale = true;
 	nr = vms_flight_probe(sup, thread, busy, 64);
 	random = mm->space.random;
 	if (vms_decide(&mm->space, &tracee->req, &tracee->facts, busy, nr, rejected, &plan) < 0 ||

@@ -143,6 +143,11 @@ START_TEST(what_makes_no_sense_is_refused)
 	check_refused("mmap:error=ENOMEM:prot=q", "letters r, w and x");
 	check_refused("mmap:error=ENOMEM:probability=2", "up to 1");
 	check_refused("mmap:error=ENOMEM:seed=x", "seed");
+	check_refused("mmap:error=ENOMEM:seed=1", "probability");
+	check_refused("brk:error=ENOMEM:file=*", "file=");
+	check_refused("brk,munmap:error=ENOMEM:anon", "anon");
+	check_refused("mmap:error=ENOMEM:anon:file=*", "anonymous");
+	check_refused("munmap:error=ENOMEM:prot=x", "prot=");
 	check_refused("mmap:eror=ENOMEM", "did you mean error");
 	check_refused("mmap:signal=NOPE", "no signal");
 	for (int i = 0; i < VMS_MAX_INJECTIONS; i++)
