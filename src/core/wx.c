@@ -75,7 +75,8 @@ static enum vms_wx_rule check_mmap(const struct vms_space *space, const struct v
 		return VMS_WX_ALIAS;
 	if (!exec)
 		return VMS_WX_FINE;
-	if (policy->no_anon_exec && anon)
+	/* A page of a private mapping is anonymous once it is written to. */
+	if (policy->no_anon_exec && (anon || (!shared && (req->mmap.prot & VMS_PROT_WRITE))))
 		return VMS_WX_ANON;
 	/* A child may have it, too, and write to it. */
 	if (wx && shared && (req->mmap.flags & MAP_ANONYMOUS))
@@ -124,7 +125,10 @@ static enum vms_wx_rule check_mprotect(const struct vms_space *space, const stru
 	for (vma = vms_tree_find_from(&space->tree, start); vma && vma->range.start < end; vma = vms_tree_next(vma)) {
 		enum vms_wx_rule rule = VMS_WX_FINE;
 
-		if (req->mprotect.prot & VMS_PROT_EXEC)
+		if (has(req->mprotect.prot, VMS_PROT_WRITE | VMS_PROT_EXEC) && !(vma->flags & VMS_VMA_SHARED) &&
+		    space->exec_policy.no_anon_exec)
+			rule = VMS_WX_ANON;
+		else if (req->mprotect.prot & VMS_PROT_EXEC)
 			rule = check_exec_of(space, vma);
 		else if (wx && (req->mprotect.prot & VMS_PROT_WRITE) && (vma->flags & VMS_VMA_SHARED) &&
 			 is_mapped(space, vma->dev, vma->ino, false))
@@ -238,6 +242,8 @@ enum vms_wx_rule vms_wx_check_image(const struct vms_exec_policy *policy, const 
 	for (size_t i = 0; i < nr; i++) {
 		if (policy->wx != VMS_WX_ALLOW && has(vmas[i].prot, VMS_PROT_WRITE | VMS_PROT_EXEC))
 			return VMS_WX_BOTH;
+		if (policy->no_anon_exec && has(vmas[i].prot, VMS_PROT_WRITE | VMS_PROT_EXEC))
+			return VMS_WX_ANON;
 		if (!(vmas[i].prot & VMS_PROT_EXEC) || !vmas[i].ino)
 			continue;
 		if (policy->no_anon_exec && memory[i])

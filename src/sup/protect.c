@@ -53,6 +53,20 @@ bool vms_protect_allows(struct vms_sup *sup, struct vms_thread *thread, const st
 	return false;
 }
 
+bool vms_protect_userfault(struct vms_sup *sup, struct vms_thread *thread, const struct vms_req *req, struct vms_plan *ret_plan)
+{
+	*ret_plan = vms_plan_pass();
+	if (sup->options.exec_policy.wx == VMS_WX_ALLOW)
+		return true;
+	/* UFFDIO_COPY fills pages that were never writable, the executable ones among them. */
+	sup->stats.broken[VMS_WX_ALIAS]++;
+	tell(sup, thread->process, "userfaultfd", VMS_WX_ALIAS);
+	if (!only_logs(sup, VMS_WX_ALIAS))
+		*ret_plan = vms_plan_refuse(req->call == VMS_CALL_USERFAULTFD ? EPERM : EACCES);
+	ret_plan->rule = VMS_WX_ALIAS;
+	return only_logs(sup, VMS_WX_ALIAS);
+}
+
 static bool implies_exec(pid_t pid)
 {
 	char path[48], text[16] = "";

@@ -263,6 +263,7 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 {
 	long long began = sup->trace ? vms_now_ns() : 0;
 	struct vms_thread *thread;
+	struct vms_plan plan;
 	struct vms_req req;
 	int r;
 
@@ -315,11 +316,16 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 		else
 			image_step(sup, trap, &req, began);
 		break;
+	case VMS_CALL_USERFAULTFD:
+	case VMS_CALL_IOCTL:
+		if (vms_protect_userfault(sup, thread, &req, &plan))
+			image_step(sup, trap, &req, began);
+		else
+			vms_step_answer(sup, trap, &req, &plan, began);
+		break;
 	case VMS_CALL_ARCH_PRCTL:
 	case VMS_CALL_PERSONALITY:
 	case VMS_CALL_SECCOMP:
-	case VMS_CALL_USERFAULTFD:
-	case VMS_CALL_IOCTL:
 	case VMS_CALL_MINCORE:
 	case VMS_CALL_MSYNC:
 		if (changes_space(sup, &req))

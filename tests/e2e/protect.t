@@ -28,16 +28,16 @@ def natively():
 WX = {
     "both", "after-write", "after-write-read", "after-move", "both-later", "after-fork", "text-written", "open-to-write",
     "alias", "alias-later", "memfd", "memfd-private", "shm", "memfd-later", "memfd-private-later", "open-to-write-later",
-    "shm-later", "shared", "shared-later",
+    "shm-later", "shared", "shared-later", "file-both", "file-both-later", "userfaultfd",
 }
 ANON = {"both", "anon", "after-write", "after-write-read", "after-move", "both-later", "after-fork", "text-written", "memfd",
-        "memfd-private", "shm", "memfd-later", "memfd-private-later", "shm-later", "shared", "shared-later"}
+        "memfd-private", "shm", "memfd-later", "memfd-private-later", "shm-later", "shared", "shared-later", "file-both", "file-both-later"}
 
 
 def check(seen, plain, refused):
     for name, result in plain.items():
         wanted = "EACCES" if name in refused else result
-        if name == "personality" and refused:
+        if (name == "personality" and refused) or (name == "userfaultfd" and name in refused):
             wanted = "EPERM"
         t.require(seen.get(name) == wanted, "%s: wanted %s, got %s; natively %s\n%r" % (name, wanted, seen.get(name), result, seen))
 

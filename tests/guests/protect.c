@@ -15,8 +15,11 @@
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/shm.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <linux/userfaultfd.h>
 
 #define PAGE 4096
 #define RW (PROT_READ | PROT_WRITE)
@@ -94,6 +97,9 @@ static void try_files(void)
 	mprotect(p, PAGE, PROT_READ);
 	say("text-written", mprotect(p, PAGE, RX) == 0);
 	say("open-to-write", of(fd, RX, MAP_PRIVATE) != MAP_FAILED);
+	say("file-both", of(open("page", O_RDONLY), RX | PROT_WRITE, MAP_PRIVATE) != MAP_FAILED);
+	p = of(open("page", O_RDONLY), PROT_READ, MAP_PRIVATE);
+	say("file-both-later", mprotect(p, PAGE, RX | PROT_WRITE) == 0);
 	again = open("page", O_RDONLY);
 	p = of(fd, RW, MAP_SHARED);
 	say("alias", of(again, RX, MAP_PRIVATE) != MAP_FAILED);
@@ -195,6 +201,7 @@ int main(int argc, char **argv)
 	try_files();
 	try_shm();
 	try_shared();
+	say("userfaultfd", syscall(SYS_userfaultfd, UFFD_USER_MODE_ONLY) >= 0);
 	say("dlopen", dlopen("libm.so.6", RTLD_NOW) != NULL);
 	say("personality", personality(READ_IMPLIES_EXEC) != -1);
 	return 0;

@@ -153,12 +153,19 @@ START_TEST(only_files_are_executable)
 	space.exec_policy = (struct vms_exec_policy){ .no_anon_exec = true };
 	ck_assert_int_eq(mmaps(RX, MAP_PRIVATE | MAP_ANONYMOUS), VMS_WX_ANON);
 	ck_assert_int_eq(mmaps(RX, MAP_PRIVATE), VMS_WX_FINE);
+	ck_assert_int_eq(mmaps(RW | RX, MAP_PRIVATE), VMS_WX_ANON);
+	ck_assert_int_eq(mmaps(RW | RX, MAP_SHARED), VMS_WX_FINE);
 	put(AT, VMS_PROT_READ, 0, 0);
 	ck_assert_int_eq(protects(RX), VMS_WX_ANON);
 	put(AT, VMS_PROT_READ, 0, 8);
 	ck_assert_int_eq(protects(RX), VMS_WX_FINE);
 	put(AT, VMS_PROT_READ, VMS_VMA_WRITTEN, 8);
 	ck_assert_int_eq(protects(RX), VMS_WX_ANON);
+	put(AT, RX, 0, 8);
+	ck_assert_int_eq(protects(RX), VMS_WX_FINE);
+	ck_assert_int_eq(protects(RW | RX), VMS_WX_ANON);
+	put(AT, RX, VMS_VMA_SHARED, 8);
+	ck_assert_int_eq(protects(RW | RX), VMS_WX_FINE);
 }
 END_TEST
 
@@ -265,6 +272,8 @@ START_TEST(images)
 	ck_assert_int_eq(vms_wx_check_image(&policy, vmas, none, all, 3), VMS_WX_ALIAS);
 	policy = (struct vms_exec_policy){ .no_anon_exec = true };
 	ck_assert_int_eq(vms_wx_check_image(&policy, vmas, none, all, 3), VMS_WX_ANON);
+	ck_assert_int_eq(vms_wx_check_image(&policy, vmas, none, none, 3), VMS_WX_FINE);
+	ck_assert_int_eq(vms_wx_check_image(&policy, stack, none, none, 1), VMS_WX_ANON);
 	policy = (struct vms_exec_policy){ .exec_from = true };
 	ck_assert_int_eq(vms_wx_check_image(&policy, vmas, all, none, 3), VMS_WX_FINE);
 	ck_assert_int_eq(vms_wx_check_image(&policy, vmas, none, none, 3), VMS_WX_ELSEWHERE);

@@ -299,6 +299,8 @@ bool vms_inject(struct vms_sup *sup, struct vms_thread *thread, const struct vms
 /** True: @plan may be carried out. False: it refuses now. */
 bool vms_protect_allows(struct vms_sup *sup, struct vms_thread *thread, const struct vms_req *req, const struct vms_facts *facts,
 			const struct vms_plan *const *busy, size_t nr_busy, struct vms_plan *plan);
+/** The same of a call that makes a userfaultfd; *@ret_plan is how it is answered. */
+bool vms_protect_userfault(struct vms_sup *sup, struct vms_thread *thread, const struct vms_req *req, struct vms_plan *ret_plan);
 /** A fresh image, at the exec stop. 0, or a negative errno with a sentence: it must not run. */
 VMS_MUST_CHECK int vms_protect_image(struct vms_sup *sup, pid_t pid, struct vms_err *err);
 
