@@ -5,6 +5,7 @@
 #include <linux/prctl.h>
 #include <linux/resource.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <sys/mman.h>
 
 #ifndef __NR_map_shadow_stack
@@ -30,6 +31,7 @@
 	[VMS_CALL_##ID] = { #NAME, __NR_##NAME, ARGS, WHEN, VMS_COOKIE_##COOKIE, { __VA_ARGS__ } }
 #define ALWAYS { VMS_TEST_NONE, 0, 0 }
 #define NE(arg, value) { VMS_TEST_NE, arg, value }
+#define CLEAR(arg, value) { VMS_TEST_CLEAR, arg, value }
 #define EQ(arg, value) { VMS_TEST_EQ, arg, value }
 
 static const struct vms_call_info calls[VMS_NR_CALLS] = {
@@ -67,6 +69,10 @@ static const struct vms_call_info calls[VMS_NR_CALLS] = {
 	/* From then on a read of its memory can be made to wait by the program itself. */
 	CALL(USERFAULTFD, userfaultfd, 1, ANY_TIME, NONE, ALWAYS),
 	CALL(IOCTL, ioctl, 3, ANY_TIME, NONE, EQ(1, USERFAULTFD_IOC_NEW)),
+	/* A copy of the caller's memory. The flags of clone3 are in memory. */
+	CALL(FORK, fork, 0, VMS_TRAP_TREE, NONE, ALWAYS),
+	CALL(CLONE, clone, 5, VMS_TRAP_TREE, NONE, CLEAR(0, CLONE_VM)),
+	CALL(CLONE3, clone3, 2, VMS_TRAP_TREE, NONE, ALWAYS),
 	CALL(RT_SIGACTION, rt_sigaction, 4, VMS_TRAP_GUARD, NONE, NE(1, 0)),
 	CALL(EXIT, exit, 1, VMS_TRAP_SUPERVISE, NONE, ALWAYS),
 	CALL(EXIT_GROUP, exit_group, 1, VMS_TRAP_AUDIT, NONE, ALWAYS),
@@ -107,6 +113,9 @@ static const struct vms_i386_call i386_calls[] = {
 	{ 354, VMS_CALL_SECCOMP, VMS_FORM_SAME },
 	{ 54, VMS_CALL_IOCTL, VMS_FORM_SAME },
 	{ 374, VMS_CALL_USERFAULTFD, VMS_FORM_SAME },
+	{ 2, VMS_CALL_FORK, VMS_FORM_SAME },
+	{ 120, VMS_CALL_CLONE, VMS_FORM_SAME },
+	{ 435, VMS_CALL_CLONE3, VMS_FORM_SAME },
 	{ 174, VMS_CALL_RT_SIGACTION, VMS_FORM_SAME },
 	{ 67, VMS_CALL_RT_SIGACTION, VMS_FORM_OLD }, /* sigaction */
 	{ 48, VMS_CALL_RT_SIGACTION, VMS_FORM_SIGNAL },

@@ -653,13 +653,24 @@ static struct vms_plan decide_mseal(const struct decision *d)
 	return plan;
 }
 
+/* What the kernel refuses before it looks at mappings. Source: mm/msync.c, mm/mincore.c (6.18). */
+static bool is_wrong_question(const struct decision *d, const struct vms_range *span)
+{
+	const int flags = (int)d->req->args[2];
+	const vms_addr_t vector = d->req->args[2], pages = vms_range_size(span) / VMS_PAGE_SIZE;
+
+	if (d->req->call == VMS_CALL_MSYNC)
+		return (flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) || ((flags & MS_ASYNC) && (flags & MS_SYNC));
+	return vector > d->space->user.end || pages > d->space->user.end - vector;
+}
+
 /* Is something there? Not outside. Across the edge the kernel answers, and sees the fence. */
 static struct vms_plan decide_question(const struct decision *d)
 {
 	struct vms_range span;
 
 	if (make_span(d->space, d->req->span.addr, d->req->span.length, &span) && d->space->confined &&
-	    (!vms_range_overlaps(&d->space->range, &span) || is_wall(d->space, &span)))
+	    (!vms_range_overlaps(&d->space->range, &span) || is_wall(d->space, &span)) && !is_wrong_question(d, &span))
 		return vms_plan_refuse(ENOMEM);
 	return vms_plan_pass();
 }
@@ -735,6 +746,9 @@ static decide_fn *const deciders[VMS_NR_CALLS] = {
 	[VMS_CALL_SECCOMP] = decide_pass,
 	[VMS_CALL_USERFAULTFD] = decide_pass,
 	[VMS_CALL_IOCTL] = decide_pass,
+	[VMS_CALL_FORK] = decide_pass,
+	[VMS_CALL_CLONE] = decide_pass,
+	[VMS_CALL_CLONE3] = decide_pass,
 	[VMS_CALL_RT_SIGACTION] = decide_pass,
 	[VMS_CALL_EXIT] = decide_pass,
 	[VMS_CALL_EXIT_GROUP] = decide_pass,

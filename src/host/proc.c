@@ -246,6 +246,22 @@ int vms_proc_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg)
 	return r;
 }
 
+int vms_proc_each_child(pid_t pid, pid_t tid, int (*fn)(pid_t pid, void *arg), void *arg)
+{
+	char path[64];
+	FILE *file;
+	int child, r = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, tid);
+	file = fopen(path, "re");
+	if (!file)
+		return errno == ENOENT ? -ESRCH : -errno;
+	while (r == 0 && fscanf(file, "%d", &child) == 1)
+		r = fn(child, arg);
+	fclose(file);
+	return r;
+}
+
 vms_addr_t vms_proc_auxv(pid_t pid, enum vms_arch arch, unsigned long type)
 {
 	const size_t size = arch == VMS_ARCH_I386 ? sizeof(uint32_t) : sizeof(uint64_t);

@@ -35,6 +35,19 @@ static void tell(struct vms_sup *sup, struct vms_process *process, const struct 
 			vms_call_get(req->call)->name, max, unit, used);
 }
 
+/* What follows when @plan refuses for a limit. */
+static void refused(struct vms_sup *sup, struct vms_process *process, const struct vms_req *req, const struct vms_plan *plan,
+		    uint64_t max, uint64_t used)
+{
+	if (plan->tree_limit)
+		sup->stats.tree_limited[plan->limit]++;
+	else
+		sup->stats.limited[plan->limit]++;
+	tell(sup, process, req, plan, max, used);
+	if (sup->options.on_limit_signal)
+		send_signal(process, sup->options.on_limit_signal);
+}
+
 static bool ask(const struct vms_limits *limits, const struct vms_usage *counted, const struct vms_usage *in_flight,
 		const struct vms_usage *growth, struct vms_plan *plan, uint64_t *ret_max, uint64_t *ret_used)
 {
@@ -98,13 +111,25 @@ bool vms_budget_allows(struct vms_sup *sup, struct vms_thread *thread, const str
 	*plan = vms_limit_refusal(&mm->space, req);
 	plan->limit = verdict.limit;
 	plan->tree_limit = verdict.tree_limit;
-	if (plan->tree_limit)
-		sup->stats.tree_limited[plan->limit]++;
-	else
-		sup->stats.limited[plan->limit]++;
-	tell(sup, process, req, plan, max, used);
-	if (sup->options.on_limit_signal)
-		send_signal(process, sup->options.on_limit_signal);
+	refused(sup, process, req, plan, max, used);
+	return false;
+}
+
+bool vms_budget_allows_fork(struct vms_sup *sup, struct vms_thread *thread, const struct vms_req *req, struct vms_plan *plan,
+			    struct vms_usage *ret_growth)
+{
+	const struct vms_tasks *tasks = &sup->tasks;
+	const struct vms_mm *mm = thread->process->mm;
+	uint64_t max = 0, used = 0;
+
+	*ret_growth = mm->counted;
+	vms_usage_add(ret_growth, &mm->in_flight_growth);
+	if (ask(&tasks->tree_limits, &tasks->total, &tasks->in_flight_growth, ret_growth, plan, &max, &used))
+		return true;
+	plan->tree_limit = true;
+	plan->verdict = VMS_REFUSE;
+	plan->error = ENOMEM;
+	refused(sup, thread->process, req, plan, max, used);
 	return false;
 }
 

@@ -305,6 +305,8 @@ unsigned int vms_configure_traps(const struct vms_sup *sup)
 	when |= VMS_TRAP_SUPERVISE;
 	if (sup->options.has_range)
 		when |= VMS_TRAP_ASKED;
+	if (vms_limits_any(&sup->options.tree_limits))
+		when |= VMS_TRAP_TREE;
 	if (sup->options.audit)
 		when |= VMS_TRAP_AUDIT;
 	return when;

@@ -299,6 +299,8 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 	/* It is in a new call: the one before has returned. */
 	if (thread->is_in_flight)
 		vms_flight_settle(sup, thread);
+	if (thread->is_forking)
+		vms_fork_settle(sup, thread);
 	switch (req.call) {
 	case VMS_CALL_EXECVE:
 	case VMS_CALL_EXECVEAT:
@@ -337,6 +339,11 @@ void vms_step(struct vms_sup *sup, const struct vms_trap *trap)
 	case VMS_CALL_GETRLIMIT:
 	case VMS_CALL_PRLIMIT64:
 		vms_limit_step(sup, thread, trap, &req, began);
+		break;
+	case VMS_CALL_FORK:
+	case VMS_CALL_CLONE:
+	case VMS_CALL_CLONE3:
+		vms_fork_step(sup, thread, trap, &req, began);
 		break;
 	case VMS_CALL_MLOCKALL:
 		vms_lockall_step(sup, thread, trap, &req, began);

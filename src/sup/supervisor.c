@@ -217,11 +217,13 @@ static void watch_process(struct vms_process *process, void *arg)
 	/* Before notifications, so that a tid that is used again never meets an old record. */
 	if (vms_loop_add(sup->loop, process->pidfd, VMS_WATCH_READ, 2, on_pidfd, process, &watch) == 0)
 		process->watch = watch;
+	vms_fork_seen(sup, process);
 }
 
 static void unwatch_process(struct vms_process *process, void *arg)
 {
 	vms_exec_forget(arg, process);
+	vms_fork_gone(arg, process);
 	vms_watch_free(process->watch);
 }
 

@@ -230,12 +230,29 @@ void vms_thread_land(struct vms_thread *thread)
 	vms_usage_sub(&thread->process->owner->in_flight_growth, &thread->growth);
 }
 
+void vms_thread_fork(struct vms_thread *thread, const struct vms_usage *growth)
+{
+	vms_thread_forked(thread);
+	thread->is_forking = true;
+	thread->fork_growth = *growth;
+	vms_usage_add(&thread->process->owner->in_flight_growth, growth);
+}
+
+void vms_thread_forked(struct vms_thread *thread)
+{
+	if (!thread->is_forking)
+		return;
+	thread->is_forking = false;
+	vms_usage_sub(&thread->process->owner->in_flight_growth, &thread->fork_growth);
+}
+
 void vms_tasks_drop_thread(struct vms_tasks *tasks, struct vms_thread *thread)
 {
 	/* Whatever it had in flight has happened or never will: the tree must ask the kernel. */
 	if (thread->is_in_flight)
 		thread->process->mm->stale = true;
 	vms_thread_land(thread);
+	vms_thread_forked(thread);
 	DL_DELETE2(thread->process->threads, thread, sibling_prev, sibling_next);
 	HASH_DEL(tasks->threads, thread);
 	tasks->nr_threads--;

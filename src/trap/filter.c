@@ -60,6 +60,9 @@ static int add_notify(scmp_filter_ctx ctx, int nr, const struct vms_arg_test *te
 	case VMS_TEST_EQ:
 		cmp[n++] = SCMP_CMP64(test->arg, SCMP_CMP_MASKED_EQ, UINT32_MAX, test->value);
 		break;
+	case VMS_TEST_CLEAR:
+		cmp[n++] = SCMP_CMP64(test->arg, SCMP_CMP_MASKED_EQ, test->value, 0);
+		break;
 	}
 	for (unsigned int i = 0; i < nr_extra; i++)
 		cmp[n++] = extra[i];

@@ -49,7 +49,10 @@ static void put_test(struct writer *w, const struct vms_arg_test *test, uint32_t
 	}
 	/* Little-endian: the lower half comes first. */
 	load(w, offsetof(struct seccomp_data, args[0]) + test->arg * sizeof(uint64_t));
-	put(w, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)test->value, wants_equal ? 0 : 1, wants_equal ? 1 : 0);
+	if (test->op == VMS_TEST_CLEAR)
+		put(w, BPF_JMP | BPF_JSET | BPF_K, (uint32_t)test->value, 1, 0);
+	else
+		put(w, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)test->value, wants_equal ? 0 : 1, wants_equal ? 1 : 0);
 	ret(w, action);
 }
 

@@ -128,6 +128,17 @@ def tree_commit(way):
     t.require(got.stats["limited"].get("tree-max-commit", 0) >= 40 - could, "%r" % got.stats["limited"])
 
 
+@s.case_for(LOW)
+def tree_forks(way):
+    """a fork counts from its first moment where the tree has a limit, and no longer than it lives"""
+    for how in "libc", "fork", "clone3", "parent", "orphan":
+        argv = [t.place.guest("forkbudget"), how]
+        got = t.expect(t.run(way, argv, extra=["--tree-max-commit=250M"]), (0, -15))
+        counted = counts(got)
+        t.require(counted and all(3 <= n <= 5 and e == "ENOMEM" for n, e in counted) and len(set(counted)) == 1, got)
+    t.expect(t.run(way, [t.place.guest("forkbudget"), "fork"], extra=["--max-commit=250M"]), 0, out=r"\A64 no limit$")
+
+
 @s.case_for(LOW + REMOTE)
 def growing(way):
     """what grows by page faults keeps its size where memory is counted, and grows where it is not"""

@@ -28,6 +28,7 @@ REGRESSIONS = [
     ("remote low", "--seed=4000058 --ops=2000 --only=1548-1549"),
     ("remote high ordinary", "--seed=4000073 --ops=2000 --threads=4 --only=1897"),
     ("supervise high", "--seed=7000050 --ops=300 --only=92,162"),
+    ("supervise low ordinary", "--seed=20261238 --ops=2000 --only=667"),
 ]
 
 

@@ -219,7 +219,12 @@ static int forks(void)
 	if (pipe(ready) || pipe(go))
 		return 99;
 	for (size_t i = 0; i < max_bytes / MIB; i++) {
-		if (fork() == 0) {
+		pid_t pid = fork();
+
+		/* A limit of the tree refuses the fork itself. */
+		if (pid < 0)
+			continue;
+		if (pid == 0) {
 			close(go[1]);
 			word = map(MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE) == MAP_FAILED ? 'n' : 'y';
 			if (write(ready[1], &word, 1) != 1 || read(go[0], &word, 1) != 0)

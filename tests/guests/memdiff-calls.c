@@ -253,7 +253,8 @@ static void op_mremap(struct worker *w)
 
 	switch (below(w, 5)) {
 	case 0:
-		new_size = old_size / 2;
+		/* Half of all addresses fits natively, and not into a range. */
+		new_size = old_size < 1UL << 40 ? old_size / 2 : old_size;
 		break;
 	case 1:
 		new_size = old_size + (1 + below(w, 6)) * PAGE;

@@ -385,6 +385,9 @@ static const struct row mseal_rows[] = {
 	{ "msync above the range finds nothing", SYS_msync, { HI, 4096, 1 }, REFUSED(ENOMEM) },
 	{ "msync across the end is the kernel's", SYS_msync, { HI - 4096, 8192, 1 }, PASS },
 	{ "unaligned outside is the kernel's EINVAL", SYS_mincore, { HI + 1, 4096, 1 }, PASS },
+	{ "msync with a flag that does not exist is the kernel's EINVAL", SYS_msync, { HI, 4096, 8 }, PASS },
+	{ "msync asynchronous and synchronous at once is the kernel's EINVAL", SYS_msync, { HI, 4096, 5 }, PASS },
+	{ "mincore with a vector outside of user addresses is the kernel's EFAULT", SYS_mincore, { HI, 4096, ~UINT64_C(0) }, PASS },
 	{ "mseal with flags is the kernel's EINVAL", 462, { FILE_AT, 4096, 1 }, PASS },
 };
 

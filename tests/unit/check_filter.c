@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@
 #include "vmsup/trap/filter.h"
 
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
-#define EVERYTHING (VMS_TRAP_FENCE | VMS_TRAP_SUPERVISE | VMS_TRAP_GUARD | VMS_TRAP_AUDIT | VMS_TRAP_ASKED)
+#define EVERYTHING (VMS_TRAP_FENCE | VMS_TRAP_SUPERVISE | VMS_TRAP_GUARD | VMS_TRAP_AUDIT | VMS_TRAP_ASKED | VMS_TRAP_TREE)
 
 struct one_call {
 	long nr;
@@ -100,6 +101,9 @@ static const struct one_call calls[] = {
 	{ SYS_seccomp, { 1, 0, 0 }, true, true, false },
 	{ SYS_seccomp, { UINT64_C(0x100000001), 0, 0 }, true, true, false },
 	{ SYS_seccomp, { 2, 0, 0 }, false, false, false },
+	{ SYS_mlockall, { 1 }, true, false, false },
+	{ SYS_mlockall, { 7 }, true, false, false },
+	{ SYS_mlockall, { 2 }, false, false, false },
 	{ SYS_arch_prctl, { 0x2003, 0 }, true, true, false },
 	{ SYS_arch_prctl, { 0x1003, 0 }, false, false, false },
 	{ SYS_personality, { 0xffffffff }, true, true, false },
@@ -117,6 +121,19 @@ START_TEST(each_call_is_notified_with_the_features_that_need_it)
 	ck_assert_int_eq(is_notified(VMS_TRAP_FENCE, call), call->fence);
 	ck_assert_int_eq(is_notified(VMS_TRAP_SUPERVISE, call), call->supervise);
 	ck_assert_int_eq(is_notified(VMS_TRAP_GUARD, call), call->guard);
+}
+END_TEST
+
+START_TEST(only_limits_of_the_tree_need_forks)
+{
+	const struct one_call forks[] = { { .nr = SYS_fork }, { .nr = SYS_clone, .args = { SIGCHLD } }, { .nr = SYS_clone3 } };
+	/* Without CLONE_SIGHAND the kernel refuses it. */
+	const struct one_call thread = { .nr = SYS_clone, .args = { CLONE_VM | CLONE_THREAD } };
+
+	for (size_t i = 0; i < sizeof(forks) / sizeof(forks[0]); i++)
+		ck_assert(is_notified(VMS_TRAP_SUPERVISE | VMS_TRAP_TREE, &forks[i]));
+	ck_assert(!is_notified(VMS_TRAP_SUPERVISE | VMS_TRAP_TREE, &thread));
+	ck_assert(!is_notified(VMS_TRAP_SUPERVISE, &forks[2]));
 }
 END_TEST
 
@@ -526,6 +543,7 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, each_call_is_notified_with_the_features_that_need_it, 0,
 			    (int)(sizeof(calls) / sizeof(calls[0])));
+	tcase_add_test(tc, only_limits_of_the_tree_need_forks);
 	tcase_add_test(tc, only_a_range_needs_to_hide_what_is_mapped);
 	tcase_add_loop_test(tc, a_call_with_the_cookie_passes_and_one_wrong_bit_is_notified, 0,
 			    (int)(sizeof(injected) / sizeof(injected[0])));

@@ -42,6 +42,9 @@ enum vms_call {
 	VMS_CALL_MINCORE,
 	VMS_CALL_MSYNC,
 	VMS_CALL_MLOCKALL,
+	VMS_CALL_FORK,
+	VMS_CALL_CLONE,
+	VMS_CALL_CLONE3,
 	VMS_CALL_RT_SIGACTION,
 	VMS_CALL_EXIT,
 	VMS_CALL_EXIT_GROUP,
@@ -54,6 +57,7 @@ enum vms_call {
 #define VMS_TRAP_GUARD (1u << 2) /* the signal guard is on */
 #define VMS_TRAP_AUDIT (1u << 3) /* --audit */
 #define VMS_TRAP_ASKED (1u << 5) /* supervise mode, when there is a range: what tells whether something is mapped */
+#define VMS_TRAP_TREE (1u << 6) /* supervise mode, when the tree has limits: what makes a space */
 #define VMS_TRAP_I386 (1u << 4) /* i386 calls, too; without it they get ENOSYS */
 
 /** A condition on one argument, tested by the filter itself. */
@@ -61,6 +65,7 @@ enum vms_test_op {
 	VMS_TEST_NONE, /* always */
 	VMS_TEST_NE, /* argument != value */
 	VMS_TEST_EQ, /* argument == value, low 32 bits (the kernel takes an int) */
+	VMS_TEST_CLEAR, /* no bit of value is set in the argument; value is one bit of the low 32 */
 };
 
 struct vms_arg_test {

@@ -57,6 +57,9 @@ vms_addr_t vms_proc_auxv(pid_t pid, enum vms_arch arch, unsigned long type);
 /** The personality(2) of @pid. 0, -errno. */
 VMS_MUST_CHECK int vms_proc_personality(pid_t pid, uint64_t *ret_persona);
 
+/** Call @fn for each child of thread @tid of process @pid that is not dead. 0 or -errno (the first from @fn). */
+VMS_MUST_CHECK int vms_proc_each_child(pid_t pid, pid_t tid, int (*fn)(pid_t pid, void *arg), void *arg);
+
 /**
  * Call @fn for each descendant of @root that /proc lists now.
  * 0 or -errno (of opening /proc, or the first from @fn).

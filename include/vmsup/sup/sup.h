@@ -287,6 +287,9 @@ void vms_guard_adopt(struct vms_sup *sup, pid_t tid, int status);
  */
 bool vms_budget_allows(struct vms_sup *sup, struct vms_thread *thread, const struct vms_req *req, const struct vms_facts *facts,
 		       struct vms_plan *plan, struct vms_usage *ret_growth);
+/** The same of a call that copies the caller's space. */
+bool vms_budget_allows_fork(struct vms_sup *sup, struct vms_thread *thread, const struct vms_req *req, struct vms_plan *plan,
+			    struct vms_usage *ret_growth);
 /** Give @process, and what it starts from now on, other limits. 0, or a negative errno with a sentence. */
 VMS_MUST_CHECK int vms_budget_set(struct vms_sup *sup, struct vms_process *process, const struct vms_limits *limits,
 				  struct vms_err *err);
@@ -303,6 +306,16 @@ bool vms_protect_allows(struct vms_sup *sup, struct vms_thread *thread, const st
 bool vms_protect_userfault(struct vms_sup *sup, struct vms_thread *thread, const struct vms_req *req, struct vms_plan *ret_plan);
 /** A fresh image, at the exec stop. 0, or a negative errno with a sentence: it must not run. */
 VMS_MUST_CHECK int vms_protect_image(struct vms_sup *sup, pid_t pid, struct vms_err *err);
+
+/* fork.c: new spaces count from their first moment, where the tree has limits */
+void vms_fork_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap, const struct vms_req *req,
+		   long long began);
+/** The thread is in a new call: what it has forked is there. */
+void vms_fork_settle(struct vms_sup *sup, struct vms_thread *thread);
+/** A record of @process has been made: whoever has forked it has done so. */
+void vms_fork_seen(struct vms_sup *sup, const struct vms_process *process);
+/** @process ends, perhaps before it was seen what it forked. */
+void vms_fork_gone(struct vms_sup *sup, const struct vms_process *process);
 
 /* limit.c: RLIMIT_AS */
 /** At the exec stop of @pid: its limit as it was under a program of @old becomes the same under one of @new. */

@@ -64,6 +64,9 @@ struct vms_thread {
 	struct vms_plan plan; /* valid while is_in_flight */
 	struct vms_usage growth; /* the most that it adds; valid while is_in_flight */
 	bool is_in_flight;
+	bool is_forking; /* let go to make a space, and has made no call since; fork_growth is in the tree's in_flight_growth */
+	bool forks_sibling; /* with CLONE_PARENT, or may have */
+	struct vms_usage fork_growth;
 	long long awaited_since; /* ns; since when others wait for what it has in flight, 0: they do not */
 	struct vms_thread *flight_prev, *flight_next;
 	struct vms_thread *sibling_prev, *sibling_next;
@@ -164,5 +167,9 @@ static inline struct vms_thread *vms_thread_of_plan(const struct vms_plan *plan)
 /** Mark the thread's plan, which may add @growth, in flight, or settled. */
 void vms_thread_fly(struct vms_thread *thread, const struct vms_plan *plan, const struct vms_usage *growth);
 void vms_thread_land(struct vms_thread *thread);
+
+/** The thread has been let go to make a space that adds @growth to the tree; and: it is counted by itself, or never came to be. */
+void vms_thread_fork(struct vms_thread *thread, const struct vms_usage *growth);
+void vms_thread_forked(struct vms_thread *thread);
 
 #endif
