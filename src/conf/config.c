@@ -11,6 +11,7 @@
 #include <yaml.h>
 
 #include "vmsup/base/fd.h"
+#include "vmsup/conf/nearest.h"
 
 struct reader {
 	const char *name; /* of the file */
@@ -23,6 +24,7 @@ struct reader {
 	yaml_event_t event; /* the current one, owned */
 	struct vms_settings settings;
 	struct vms_draft draft; /* what the values are tried on */
+	size_t key_lines[VMS_MAX_OPTIONS]; /* where each of the file's own keys was given; 0: not yet */
 };
 
 /* Line 0: the file as a whole. Returns 0 when reading may go on, to find more. */
@@ -102,10 +104,42 @@ static int get_word(struct reader *rd, const char *what, const char **ret_word)
 	return 0;
 }
 
+static const struct vms_keys *own_keys(const struct reader *rd)
+{
+	return rd->tell ? rd->tell->keys : NULL;
+}
+
+static bool has_options(const struct reader *rd)
+{
+	return !own_keys(rd) || !own_keys(rd)->only;
+}
+
+static const struct vms_key *find_key(const struct reader *rd, const char *name)
+{
+	const struct vms_key *key = own_keys(rd) ? own_keys(rd)->rows : NULL;
+
+	while (key && key->name && strcmp(key->name, name) != 0)
+		key++;
+	return key && key->name ? key : NULL;
+}
+
+/* Of the keys that this file has, or NULL. */
+static const char *nearest_key(const struct reader *rd, const char *bare)
+{
+	const char *names[2 * VMS_MAX_OPTIONS], *option = has_options(rd) ? vms_option_nearest(bare, strlen(bare), true) : NULL;
+	size_t nr = 0;
+
+	for (const struct vms_key *key = own_keys(rd) ? own_keys(rd)->rows : NULL; key && key->name && nr < VMS_MAX_OPTIONS; key++)
+		names[nr++] = key->name;
+	if (option)
+		names[nr++] = option;
+	return vms_nearest(bare, strlen(bare), names, nr);
+}
+
 static int unknown_key(struct reader *rd, size_t line, const char *key)
 {
-	const char *bare = key + strspn(key, "-"), *near = vms_option_nearest(bare, strlen(bare), true);
-	const struct vms_option *o = vms_option_find(bare);
+	const char *bare = key + strspn(key, "-"), *near = nearest_key(rd, bare);
+	const struct vms_option *o = has_options(rd) ? vms_option_find(bare) : NULL;
 
 	if (o && o->line_only)
 		return wrong(rd, line, "'%.60s' belongs on the command line only", key);
@@ -116,7 +150,7 @@ static int unknown_key(struct reader *rd, size_t line, const char *key)
 
 static int check_key(struct reader *rd, size_t line, const char *key, const struct vms_option **ret_option)
 {
-	const struct vms_option *o = vms_option_find(key);
+	const struct vms_option *o = has_options(rd) ? vms_option_find(key) : NULL;
 
 	*ret_option = NULL;
 	if (!o || o->line_only)
@@ -170,6 +204,8 @@ static int add_word(struct reader *rd, size_t line, const struct vms_option *o, 
 	}
 	if (o->kind == VMS_OPTION_FLAG)
 		return wrong(rd, line, "%s takes yes or no, not '%.60s'", o->name, word);
+	if (own_keys(rd) && own_keys(rd)->special && own_keys(rd)->special(own_keys(rd)->to, o->name, word))
+		return vms_settings_add(&rd->settings, o, NULL, true, (unsigned int)line, rd->err);
 	if (!*word)
 		return wrong(rd, line, "%s needs a value, as %s: %s", o->name, o->name, o->example);
 	return add(rd, line, o, word, false);
@@ -215,16 +251,103 @@ static int read_value(struct reader *rd, const struct vms_option *o)
 	return r == 0 && o ? add_word(rd, event_line(rd), o, word) : r;
 }
 
+/* --- keys that are no options ------------------------------------------------------------------ */
+
+static int take_word(struct reader *rd, const struct vms_key *key, const char *inner, const char *word)
+{
+	struct vms_err why = VMS_ERR_INIT;
+	const size_t line = event_line(rd);
+	int r = key->take(own_keys(rd)->to, key, inner, word, &why);
+
+	if (r == -EINVAL)
+		return wrong(rd, line, "%s", why.text);
+	return r < 0 ? vms_err_set(rd->err, r, "%s", why.text) : 0;
+}
+
+static int read_words(struct reader *rd, const struct vms_key *key)
+{
+	const char *word;
+	int r;
+
+	for (;;) {
+		r = next(rd);
+		if (r < 0 || rd->event.type == YAML_SEQUENCE_END_EVENT)
+			return r;
+		r = get_word(rd, key->name, &word);
+		if (r == 0)
+			r = take_word(rd, key, NULL, word);
+		if (r < 0)
+			return r;
+	}
+}
+
+static int read_map(struct reader *rd, const struct vms_key *key)
+{
+	for (;;) {
+		const char *word;
+		char *inner;
+		int r = next(rd);
+
+		if (r < 0 || rd->event.type == YAML_MAPPING_END_EVENT)
+			return r;
+		r = get_word(rd, "a name", &word);
+		if (r < 0)
+			return r;
+		inner = strdup(word);
+		if (!inner)
+			return vms_err_set(rd->err, -ENOMEM, "out of memory");
+		r = next(rd);
+		if (r == 0)
+			r = get_word(rd, inner, &word);
+		if (r == 0)
+			r = take_word(rd, key, inner, word);
+		free(inner);
+		if (r < 0)
+			return r;
+	}
+}
+
+static int read_key(struct reader *rd, const struct vms_key *key)
+{
+	const size_t at = (size_t)(key - own_keys(rd)->rows), line = event_line(rd);
+	const char *word;
+	int r = 0;
+
+	if (rd->key_lines[at])
+		r = wrong(rd, line, "%s is given a second time, after line %zu", key->name, rd->key_lines[at]);
+	rd->key_lines[at] = line;
+	if (r == 0)
+		r = next(rd);
+	if (r < 0)
+		return r;
+	if (key->kind == VMS_KEY_WORDS && rd->event.type == YAML_SEQUENCE_START_EVENT)
+		return read_words(rd, key);
+	if (key->kind == VMS_KEY_MAP && rd->event.type == YAML_MAPPING_START_EVENT)
+		return read_map(rd, key);
+	if (key->kind == VMS_KEY_MAP || rd->event.type != YAML_SCALAR_EVENT)
+		return fatal(rd, event_line(rd), "%s is to be written as %s: %s", key->name, key->name, key->example);
+	r = get_word(rd, key->name, &word);
+	return r < 0 ? r : take_word(rd, key, NULL, word);
+}
+
 static int read_keys(struct reader *rd)
 {
 	for (;;) {
 		const struct vms_option *o;
+		const struct vms_key *own;
 		const char *key;
 		int r = next(rd);
 
 		if (r < 0 || rd->event.type == YAML_MAPPING_END_EVENT)
 			return r;
 		r = get_word(rd, "a key", &key);
+		own = r == 0 ? find_key(rd, key) : NULL;
+		if (own) {
+			r = read_key(rd, own);
+			if (r < 0)
+				return r;
+			continue;
+		}
 		if (r == 0)
 			r = check_key(rd, event_line(rd), key, &o);
 		if (r == 0)

@@ -69,12 +69,12 @@ static void drop_client(struct client *client)
 #define MAX_HOPS 4096
 
 /* A program that runs under limits must not be its own judge: only who can be seen to live outside our tree changes them. */
-static bool is_outside(pid_t pid)
+static bool is_outside(struct vms_sup *sup, pid_t pid)
 {
 	struct vms_proc_status status;
 
 	for (int i = 0; i < MAX_HOPS && pid > 0; i++) {
-		if (pid == getpid())
+		if (pid == getpid() || vms_report_knows(sup, pid))
 			return false;
 		if (pid == 1)
 			return true;
@@ -95,7 +95,7 @@ static int answer_ask(struct vms_sup *sup, const struct vms_ask *ask, pid_t peer
 
 	if (ask->kind == VMS_ASK_PS)
 		return vms_report_ps(sup, ret_result);
-	if (ask->kind == VMS_ASK_LIMIT && vms_report_changes(ask) && !is_outside(peer))
+	if (ask->kind == VMS_ASK_LIMIT && vms_report_changes(ask) && !is_outside(sup, peer))
 		return vms_err_set(err, -EPERM, "a process cannot change the limits of the tree that it is in: ask from outside");
 	switch (ask->kind) {
 	case VMS_ASK_LIMIT:

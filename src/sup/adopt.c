@@ -42,6 +42,7 @@ int vms_adopt_begin(struct vms_sup *sup, struct vms_err *err)
 	sup->tasks.limits = board->limits;
 	sup->tasks.tree_limits = board->tree_limits;
 	sup->tasks.has_forgotten = true;
+	vms_tally_restore(sup);
 	sup->main_pid = (pid_t)board->main_pid;
 	sup->main_started = board->main_started;
 	sup->main_exited = board->main_exited;

@@ -198,6 +198,11 @@ static struct vms_limits changed(const struct vms_limits *from, const struct vms
 	return to;
 }
 
+bool vms_report_knows(const struct vms_sup *sup, pid_t pid)
+{
+	return vms_tasks_find_process(&sup->tasks, pid);
+}
+
 int vms_report_limit(struct vms_sup *sup, const struct vms_ask *ask, json_t **ret, struct vms_err *err)
 {
 	struct vms_process *process;

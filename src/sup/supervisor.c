@@ -65,6 +65,7 @@ static void on_listener(void *arg, int fd, unsigned int events)
 	struct vms_sup *sup = arg;
 	struct vms_trap trap;
 	enum vms_call call;
+	long long began;
 	int r = -EAGAIN;
 
 	(void)events;
@@ -87,7 +88,10 @@ static void on_listener(void *arg, int fd, unsigned int events)
 	sup->stats.notifications++;
 	if (call < VMS_NR_CALLS)
 		sup->stats.by_call[call]++;
+	began = sup->board ? vms_now_ns() : 0;
 	vms_step(sup, &trap);
+	if (sup->board)
+		vms_tally_step(sup, began);
 }
 
 static void on_signal(void *arg, int fd, unsigned int events)
@@ -386,7 +390,7 @@ int vms_sup_new(const struct vms_run_options *options, const struct vms_rlimits 
 	sup->options = *options;
 	sup->front_fd = front_fd;
 	sup->listener.fd = sup->report_fd = sup->signal_fd = sup->hold_timer = sup->look_timer = -1;
-	sup->link_fd = sup->link_folder = sup->main_pidfd = -1;
+	sup->link_fd = sup->link_folder = sup->main_pidfd = sup->tally_timer = -1;
 	sup->exec_log.max = sup->guard_log.max = sup->audit_log.max = sup->task_log.max = sup->limit_log.max = sup->rule_log.max = LOG_LINES;
 	vms_tasks_init(&sup->tasks);
 	sup->tasks.on_process_new = watch_process;

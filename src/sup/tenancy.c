@@ -60,6 +60,7 @@ void vms_tenancy_done(struct vms_sup *sup)
 {
 	vms_watch_free(sup->link_watch);
 	vms_watch_free(sup->main_watch);
+	vms_tally_done(sup);
 	if (!sup->board)
 		return;
 	remove_socket(sup);
@@ -179,7 +180,7 @@ int vms_tenancy_watch(struct vms_sup *sup)
 
 	if (r == 0 && sup->main_pidfd >= 0)
 		r = vms_loop_add(sup->loop, sup->main_pidfd, VMS_WATCH_READ, -1, on_main_end, sup, &sup->main_watch);
-	return r;
+	return r < 0 ? r : vms_tally_start(sup);
 }
 
 /* --- what the next supervisor has to know ------------------------------------------------------- */

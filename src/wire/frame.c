@@ -84,6 +84,32 @@ int vms_inbox_line(struct vms_inbox *inbox, char **ret_line, size_t *ret_len)
 	return 0;
 }
 
+int vms_inbox_packet(struct vms_inbox *inbox, const char **ret_bytes, size_t *ret_len)
+{
+	const size_t there = inbox->len - inbox->taken;
+	const unsigned char *head = (const unsigned char *)inbox->data + inbox->taken;
+	size_t len;
+
+	if (there < 4)
+		return -EAGAIN;
+	len = (size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3];
+	if (len > inbox->max - 4)
+		return -EMSGSIZE;
+	if (there - 4 < len)
+		return -EAGAIN;
+	*ret_bytes = inbox->data + inbox->taken + 4;
+	*ret_len = len;
+	inbox->taken += 4 + len;
+	inbox->seen = inbox->taken;
+	return 0;
+}
+
+void vms_packet_head(size_t len, unsigned char ret_head[4])
+{
+	for (int i = 0; i < 4; i++)
+		ret_head[i] = (unsigned char)(len >> (24 - 8 * i));
+}
+
 int vms_inbox_receive(struct vms_inbox *inbox, int fd, size_t *ret_count)
 {
 	ssize_t n;

@@ -13,11 +13,36 @@
 
 #define VMS_CONFIG_MAX_SIZE ((size_t)1 << 20) /* bytes of a file */
 
+enum vms_key_kind {
+	VMS_KEY_WORD, /* key: word */
+	VMS_KEY_WORDS, /* key: [word, ...], or one word */
+	VMS_KEY_MAP, /* key: {name: word, ...} */
+};
+
+/** A key of a file that is no option of `vmsup run`. */
+struct vms_key {
+	const char *name;
+	enum vms_key_kind kind;
+	const char *example; /* a right value */
+	/* Called once for each word; @inner is the name in a map, else NULL. 0, or -EINVAL, -ENOMEM with a sentence. */
+	int (*take)(void *to, const struct vms_key *key, const char *inner, const char *word, struct vms_err *err);
+};
+
+/** Keys of one kind of file. */
+struct vms_keys {
+	const struct vms_key *rows; /* ends with one without a name */
+	void *to; /* passed to take */
+	bool only; /* the options of run are no keys of this file */
+	/* May be NULL. True when @word is no value of option @name here, but has been taken as it is. */
+	bool (*special)(void *to, const char *name, const char *word);
+};
+
 /** Where wrong lines are told, each in a sentence with file and line. */
 struct vms_config_tell {
 	void (*tell)(const char *sentence, void *arg);
 	void *arg;
 	bool in_profile; /* the file is a profile: it may name no other one */
+	const struct vms_keys *keys; /* those that it has besides; NULL: none */
 };
 
 /**

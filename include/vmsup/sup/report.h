@@ -53,6 +53,8 @@ VMS_MUST_CHECK int vms_report_refusals(struct vms_sup *sup, pid_t pid, json_t **
  */
 void vms_report_reason(json_t *object, bool injected, uint8_t rule, uint8_t limit, bool tree_limit);
 
+/** True when @pid is a process of the tree that has been met. */
+bool vms_report_knows(const struct vms_sup *sup, pid_t pid);
 /** True when @ask, a VMS_ASK_LIMIT, is more than a question. */
 bool vms_report_changes(const struct vms_ask *ask);
 /**

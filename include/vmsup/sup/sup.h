@@ -139,8 +139,8 @@ struct vms_sup {
 	struct vms_tenancy tenancy; /* of a tenant's supervisor, which has a board */
 	struct vms_board *board; /* owned; NULL for `vmsup run` */
 	bool is_successor; /* of a supervisor that died: what it knew of a process is not known */
-	int link_fd, link_folder, main_pidfd; /* owned; -1: not open. main_pidfd: the program is not our child */
-	struct vms_watch *link_watch, *main_watch;
+	int link_fd, link_folder, main_pidfd, tally_timer; /* owned; -1: not open. main_pidfd: the program is not our child */
+	struct vms_watch *link_watch, *main_watch, *tally_watch;
 	struct vms_drain *drain; /* owned: where lines of the trace go, to be dropped rather than waited with; NULL: nowhere */
 	long long event_credit_ns; /* events may be told as long as it is not in the future */
 
@@ -367,6 +367,15 @@ void vms_tenancy_kill(struct vms_sup *sup);
 void vms_tenancy_event(struct vms_sup *sup, json_t *object);
 /** A call was refused for a rule of ours. */
 void vms_tenancy_refused(struct vms_sup *sup, const struct vms_refusal *refusal);
+
+/* tally.c: the board's counters; with a board only */
+VMS_MUST_CHECK int vms_tally_start(struct vms_sup *sup);
+void vms_tally_done(struct vms_sup *sup);
+/** A notification that came at @began (ns) has been dealt with. */
+void vms_tally_step(struct vms_sup *sup, long long began);
+void vms_tally_publish(struct vms_sup *sup);
+/** Count on from where the supervisor before this one was. */
+void vms_tally_restore(struct vms_sup *sup);
 
 /* adopt.c: a tree whose supervisor has died */
 /** Take over listener and numbers of the one before. 0, or a negative errno with a sentence. */

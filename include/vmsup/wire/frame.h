@@ -35,6 +35,13 @@ VMS_MUST_CHECK int vms_inbox_add(struct vms_inbox *inbox, const char *bytes, siz
  */
 VMS_MUST_CHECK int vms_inbox_line(struct vms_inbox *inbox, char **ret_line, size_t *ret_len);
 /**
+ * Take the next packet, which is its length in four bytes, the highest first, and so many bytes; valid until the next call on @inbox.
+ * Errors as above.
+ */
+VMS_MUST_CHECK int vms_inbox_packet(struct vms_inbox *inbox, const char **ret_bytes, size_t *ret_len);
+/** What precedes a packet of @len bytes. */
+void vms_packet_head(size_t len, unsigned char ret_head[4]);
+/**
  * Receive once from a socket, without waiting. 0 with the count (0 at the end of the stream), or
  * -errno.
  */

@@ -1,0 +1,188 @@
+/*
+ * vmsupd's own state, and what the files of this layer offer each other. Private to the layer.
+ *
+ * One thread, one loop, and nothing that waits: every descriptor is non-blocking, every list has a cap. A tenant's supervisor is a
+ * process of its own (supervise.h); to it vmsupd is what the front is to that of `vmsup run`.
+ */
+#ifndef VMSUP_DAEMON_DAEMON_H
+#define VMSUP_DAEMON_DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <jansson.h>
+#include <uthash.h>
+
+#include "vmsup/conf/tenant.h"
+#include "vmsup/sup/board.h"
+#include "vmsup/sup/loop.h"
+#include "vmsup/sup/supervisor.h"
+
+struct vms_server;
+struct vms_tenant;
+
+/** What vmsupd was told on its command line; borrowed from there. */
+struct vms_daemon_options {
+	const char *config, *runtime, *state; /* folders */
+	bool foreground; /* SIGINT stops the tenants, too */
+};
+
+struct vms_daemon {
+	struct vms_daemon_options options;
+	struct vms_daemon_conf conf; /* the last that was right */
+	struct vms_loop *loop; /* owned */
+	struct vms_tenant *tenants; /* owned, by name */
+	struct vms_server *server; /* owned */
+	struct vms_events *events; /* owned */
+	int signal_fd, watchdog; /* owned */
+	struct vms_watch *signal_watch, *watchdog_watch;
+	int link_folder; /* owned: where supervisors listen for a new vmsupd */
+	char *cgroup; /* owned: the folder under which tenants have theirs; NULL: none can be had */
+	bool is_leaving; /* ends once the tenants have been stopped */
+};
+
+/* --- tenant.c: the life of a tenant ------------------------------------------------------------- */
+
+enum vms_tenant_state {
+	VMS_TENANT_STOPPED, /* nothing runs, and shall not */
+	VMS_TENANT_STARTING, /* its supervisor has been started, its program not yet */
+	VMS_TENANT_RUNNING,
+	VMS_TENANT_STOPPING, /* it has been sent its stop signal */
+	VMS_TENANT_WAITING, /* it has ended and will be restarted */
+	VMS_TENANT_FAILED, /* it has ended by itself, and will not be restarted */
+	VMS_TENANT_HELD, /* it has no supervisor, and its memory calls wait */
+};
+
+struct vms_tenant {
+	struct vms_daemon *daemon;
+	char *name; /* owned */
+	const struct vms_tenant_conf *conf; /* borrowed from daemon->conf; NULL: it is not configured any more */
+	enum vms_tenant_state state;
+	bool is_known; /* it was in the configuration before */
+	bool restarts_now; /* once it has stopped, at somebody's wish */
+	bool is_killed; /* KILL_TREE has been sent */
+	bool is_adopting; /* its supervisor was started over a tree that was there */
+	pid_t supervisor; /* 0: none */
+	pid_t program; /* 0: none that is known to run */
+	bool has_ended; /* the program; status is its own */
+	int status; /* of wait(2), the last; -1: nobody could tell */
+	char failure[512]; /* why the last start has failed; empty: it has not */
+	int pidfd, link, timer, start_fd, board_fd, listener; /* owned; -1: not there */
+	struct vms_watch *pid_watch, *link_watch, *timer_watch;
+	const struct vms_board *board; /* owned; NULL: none */
+	struct vms_range range; /* of this run; empty: it has none */
+	char *cgroup; /* owned; NULL: it has none */
+	unsigned int restarts, losses; /* ever: starts by itself; supervisors that died */
+	unsigned int delay_ms; /* before the next restart */
+	long long since; /* ns: when it got into this state */
+	unsigned int recent_losses; /* since first_loss */
+	long long first_loss; /* ns */
+	UT_hash_handle hh;
+};
+
+struct vms_tenant *vms_tenant_find(const struct vms_daemon *daemon, const char *name);
+/** A record of @name, made when there is none. NULL: out of memory. */
+struct vms_tenant *vms_tenant_get(struct vms_daemon *daemon, const char *name);
+void vms_tenant_free(struct vms_tenant *tenant);
+/** Start it. 0, or a negative errno with a sentence: it runs, or cannot be started now. */
+VMS_MUST_CHECK int vms_tenant_start(struct vms_tenant *tenant, struct vms_err *err);
+/** Have it stopped; and, with @again, started once more. Nothing to do is fine. */
+void vms_tenant_stop(struct vms_tenant *tenant, bool again);
+/** True when something of it is there. */
+bool vms_tenant_is_up(const struct vms_tenant *tenant);
+/** Descriptors of a tree that vmsupd finds at its start: from a supervisor's HELLO or the fd store; taken. */
+void vms_tenant_resume(struct vms_tenant *tenant, pid_t supervisor, int link, int listener, int start, int board);
+/** Its supervisor is started over the tree that is there. */
+void vms_tenant_adopt(struct vms_tenant *tenant);
+/** The child @pid has been waited for: true when it was of this tenant. */
+bool vms_tenant_waited(struct vms_tenant *tenant, pid_t pid, int status);
+const char *vms_tenant_state_name(enum vms_tenant_state state);
+/** What `vmsup status` shows of it (new reference). */
+json_t *vms_tenant_status(const struct vms_tenant *tenant);
+/** Its counters, from the board (new reference); NULL: it has none. */
+json_t *vms_tenant_stats(const struct vms_tenant *tenant);
+/** The link has a message. */
+void vms_tenant_message(struct vms_tenant *tenant, const struct vms_front_msg *msg, int *fds, size_t nr_fds);
+
+/* --- launch.c: a supervisor is started ----------------------------------------------------------- */
+
+/** Make start and board of @tenant from its configuration. 0, or a negative errno with a sentence. */
+VMS_MUST_CHECK int vms_launch_prepare(struct vms_tenant *tenant, struct vms_err *err);
+/** Start its supervisor with what it has; over a tree that is there when it has a listener. The same. */
+VMS_MUST_CHECK int vms_launch(struct vms_tenant *tenant, struct vms_err *err);
+
+/* --- link.c: the socket to a supervisor ---------------------------------------------------------- */
+
+VMS_MUST_CHECK int vms_link_watch(struct vms_tenant *tenant);
+/** Take the messages that have come. */
+void vms_link_drain(struct vms_tenant *tenant);
+void vms_link_close(struct vms_tenant *tenant);
+/** Tell the supervisor; @fd may be -1. False: it could not be told. */
+bool vms_link_tell(const struct vms_tenant *tenant, enum vms_front_kind kind, int value, int fd);
+/**
+ * Connect to the supervisors that are there, and take what the service manager has kept. Returns the control socket, when it gave one,
+ * which is the caller's; -1: none.
+ */
+int vms_link_find_all(struct vms_daemon *daemon);
+
+/* --- cgroup.c ------------------------------------------------------------------------------------ */
+
+/** Find where tenants' cgroups can be made; daemon->cgroup stays NULL when nowhere. */
+void vms_cgroup_find(struct vms_daemon *daemon);
+/** Make that of @tenant with its limits; tenant->cgroup stays NULL when it gets none. */
+void vms_cgroup_make(struct vms_tenant *tenant);
+/** SIGKILL to all in it. */
+void vms_cgroup_kill(const struct vms_tenant *tenant);
+/** Remove it when it is empty. */
+void vms_cgroup_remove(struct vms_tenant *tenant);
+
+/* --- notify.c: systemd ---------------------------------------------------------------------------- */
+
+/** READY, RELOADING, STOPPING, STATUS... as sd_notify(3) has them. */
+void vms_notify(const char *state);
+void vms_notify_status(const struct vms_daemon *daemon);
+/** Keep @fd in the service manager's store as @what of @tenant. */
+void vms_notify_keep(const struct vms_tenant *tenant, const char *what, int fd);
+/** Take all of @tenant out of it. */
+void vms_notify_drop(const struct vms_tenant *tenant);
+/** Begin to feed the watchdog, if there is one. */
+void vms_notify_watchdog(struct vms_daemon *daemon);
+/**
+ * The descriptors that this process was started with. Called for each with its name; @each takes the descriptor.
+ */
+void vms_notify_each_fd(void (*each)(const char *name, int fd, void *arg), void *arg);
+
+/* --- events.c ------------------------------------------------------------------------------------- */
+
+struct vms_events;
+/** Told of each event; @event is borrowed. */
+typedef void vms_event_fn(void *arg, const json_t *event);
+
+struct vms_events *vms_events_new(void);
+void vms_events_free(struct vms_events *events);
+/** Something has happened to @tenant: log it, remember it, tell those that listen. @more (taken, may be NULL) has further members. */
+void vms_event(struct vms_tenant *tenant, const char *what, json_t *more);
+/** 0, or -EAGAIN when too many listen. */
+VMS_MUST_CHECK int vms_events_listen(struct vms_events *events, vms_event_fn *fn, void *arg);
+void vms_events_forget(struct vms_events *events, const void *arg);
+/** Call @fn for the last events, the oldest first. */
+void vms_events_replay(const struct vms_events *events, vms_event_fn *fn, void *arg);
+
+/* --- daemon.c ------------------------------------------------------------------------------------- */
+
+/** Run until it is told to end. Returns an exit status. */
+int vms_daemon_main(const struct vms_daemon_options *options);
+/** Read the configuration again. 0, or a negative errno with a sentence: then the old one stays. */
+VMS_MUST_CHECK int vms_daemon_reload(struct vms_daemon *daemon, struct vms_err *err);
+/** Nothing of a tenant is left. */
+void vms_daemon_tenant_ended(struct vms_daemon *daemon);
+long long vms_daemon_now_ns(void);
+
+/* --- server.c: the control socket ----------------------------------------------------------------- */
+
+/** @fd: a socket that listens already (taken), or -1. 0, or a negative errno with a sentence. */
+VMS_MUST_CHECK int vms_server_new(struct vms_daemon *daemon, int fd, struct vms_err *err);
+void vms_server_free(struct vms_server *server);
+
+#endif

@@ -1,0 +1,100 @@
+/* Disjoint slices of a pool of addresses for tenants that ask for range: auto; see tenant.h. */
+#include <errno.h>
+#include <string.h>
+
+#include "vmsup/conf/tenant.h"
+
+static uint64_t slice_of(const struct vms_daemon_conf *conf, const struct vms_tenant_conf *tenant)
+{
+	return tenant->slice ? tenant->slice : conf->slice;
+}
+
+/* A tenant other than @self that has a part of @range, or NULL. */
+static const struct vms_tenant_conf *owner_of(const struct vms_daemon_conf *conf, const struct vms_range *range,
+					      const struct vms_tenant_conf *self)
+{
+	for (size_t i = 0; i < conf->nr_tenants; i++) {
+		const struct vms_tenant_conf *t = &conf->tenants[i];
+
+		if (t != self && t->has_range && vms_range_overlaps(&t->range, range))
+			return t;
+	}
+	return NULL;
+}
+
+/* Two tenants that name their ranges may share them, but not in the pool, whose addresses mean one tenant each. */
+static int check_explicit(const struct vms_daemon_conf *conf, struct vms_err *err)
+{
+	for (size_t i = 0; conf->has_pool && i < conf->nr_tenants; i++) {
+		const struct vms_tenant_conf *t = &conf->tenants[i], *other;
+
+		if (!t->has_range || t->range_auto || !vms_range_overlaps(&t->range, &conf->pool))
+			continue;
+		other = owner_of(conf, &t->range, t);
+		if (other)
+			return vms_err_set(err, -EINVAL, "tenants %s and %s both have addresses from 0x%llx on, and these are in the pool: give "
+					   "one of them another range (%.100s, %.100s)", t->name, other->name,
+					   (unsigned long long)vms_addr_max(t->range.start, other->range.start), t->path, other->path);
+	}
+	return 0;
+}
+
+/* What runs stays where it is. */
+static void keep_slices(struct vms_daemon_conf *conf, const struct vms_slice *kept, size_t nr_kept)
+{
+	for (size_t i = 0; i < nr_kept; i++) {
+		struct vms_tenant_conf *t = vms_daemon_conf_find(conf, kept[i].name);
+
+		if (!t || !t->range_auto || !conf->has_pool || vms_range_size(&kept[i].range) != slice_of(conf, t) ||
+		    !vms_range_covers(&conf->pool, &kept[i].range) || owner_of(conf, &kept[i].range, t))
+			continue;
+		t->range = kept[i].range;
+		t->has_range = true;
+	}
+}
+
+/* The lowest place where nobody is. */
+static int find_slice(const struct vms_daemon_conf *conf, struct vms_tenant_conf *t, struct vms_err *err)
+{
+	const uint64_t size = slice_of(conf, t);
+	const struct vms_tenant_conf *last = NULL;
+	struct vms_range range = { conf->pool.start, conf->pool.start + size };
+
+	while (range.end > range.start && range.end <= conf->pool.end) {
+		const struct vms_tenant_conf *owner = owner_of(conf, &range, t);
+
+		if (!owner) {
+			t->range = range;
+			t->has_range = true;
+			return 0;
+		}
+		last = owner;
+		range.start = owner->range.end;
+		range.end = range.start + size;
+	}
+	return vms_err_set(err, -EINVAL, "the pool 0x%llx-0x%llx has no room for tenant %s, which asks for 0x%llx bytes%s%s: enlarge the pool, or "
+			   "ask for smaller slices (%.150s)", (unsigned long long)conf->pool.start, (unsigned long long)conf->pool.end,
+			   t->name, (unsigned long long)size, last ? ", beside tenant " : "", last ? last->name : "", t->path);
+}
+
+int vms_pool_assign(struct vms_daemon_conf *conf, const struct vms_slice *kept, size_t nr_kept, struct vms_err *err)
+{
+	int r = check_explicit(conf, err);
+
+	if (r < 0)
+		return r;
+	keep_slices(conf, kept, nr_kept);
+	for (size_t i = 0; i < conf->nr_tenants; i++) {
+		struct vms_tenant_conf *t = &conf->tenants[i];
+
+		if (!t->range_auto || t->has_range)
+			continue;
+		if (!conf->has_pool)
+			return vms_err_set(err, -EINVAL, "tenant %s asks for range: auto, and there is no pool: write for example pool: 1T-2T in "
+					   "vmsup.conf (%.150s)", t->name, t->path);
+		r = find_slice(conf, t, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

@@ -1,0 +1,155 @@
+/*
+ * Tenants' cgroups (v2): each in one of its own where there is a hierarchy that vmsupd may write to, so that nothing of a tenant can
+ * hide, and the limits that only the kernel has. Without, everything else works.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmsup/base/fd.h"
+#include "vmsup/base/log.h"
+#include "vmsup/daemon/daemon.h"
+
+static bool is_v2(const char *path)
+{
+	char file[4096];
+
+	snprintf(file, sizeof(file), "%s/cgroup.procs", path);
+	return access(file, W_OK) == 0;
+}
+
+/* Where the hierarchy is mounted, from /proc/self/mounts: alone, or beside the older ones. */
+static char *find_mount(void)
+{
+	FILE *file = fopen("/proc/self/mounts", "re");
+	char line[4096], *found = NULL;
+
+	while (file && !found && fgets(line, sizeof(line), file)) {
+		char path[2048], type[64];
+
+		if (sscanf(line, "%*s %2047s %63s", path, type) == 2 && strcmp(type, "cgroup2") == 0)
+			found = strdup(path);
+	}
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* Below it, where this process is. */
+static char *own_cgroup(const char *mount)
+{
+	FILE *file = fopen("/proc/self/cgroup", "re");
+	char line[4096], *found = NULL;
+
+	while (file && !found && fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (strncmp(line, "0::", 3) == 0 && asprintf(&found, "%s%s", mount, strcmp(line + 3, "/") == 0 ? "" : line + 3) < 0)
+			found = NULL;
+	}
+	if (file)
+		fclose(file);
+	return found;
+}
+
+void vms_cgroup_find(struct vms_daemon *daemon)
+{
+	char *mount = NULL, *root = NULL;
+
+	if (daemon->conf.cgroup_root) {
+		root = strdup(daemon->conf.cgroup_root);
+		if (root && mkdir(root, 0755) < 0 && errno != EEXIST)
+			vms_log("cgroup-root: %s cannot be made: %s", root, strerror(errno));
+	} else {
+		mount = find_mount();
+		root = mount ? own_cgroup(mount) : NULL;
+	}
+	free(mount);
+	if (root && is_v2(root)) {
+		daemon->cgroup = root;
+		return;
+	}
+	if (daemon->conf.cgroup_root)
+		vms_log("cgroup-root: %s is no cgroup (v2) that can be written to: tenants get none", daemon->conf.cgroup_root);
+	free(root);
+}
+
+static int write_to(const char *folder, const char *name, const char *text)
+{
+	char path[4200];
+	vms_autofd fd = -1;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : vms_fd_write_all(fd, text, strlen(text));
+}
+
+static bool has_limits(const struct vms_tenant_conf *conf)
+{
+	return conf->memory_max || conf->cpu_max || conf->cpu_weight || conf->pids_max;
+}
+
+static void set_limits(const struct vms_tenant *tenant)
+{
+	const struct vms_tenant_conf *conf = tenant->conf;
+	const struct {
+		const char *key, *file, *text;
+	} all[] = {
+		{ "memory-max", "memory.max", conf->memory_max },
+		{ "cpu-max", "cpu.max", conf->cpu_max },
+		{ "cpu-weight", "cpu.weight", conf->cpu_weight },
+		{ "pids-max", "pids.max", conf->pids_max },
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		int r = all[i].text ? write_to(tenant->cgroup, all[i].file, all[i].text) : 0;
+
+		if (r < 0)
+			vms_log("tenant %s: %s: %s cannot be set to %s (%s): is that controller delegated to vmsupd?", tenant->name,
+				all[i].key, all[i].file, all[i].text, strerror(-r));
+	}
+}
+
+void vms_cgroup_make(struct vms_tenant *tenant)
+{
+	struct vms_daemon *daemon = tenant->daemon;
+
+	if (!daemon->cgroup) {
+		if (has_limits(tenant->conf))
+			vms_log("tenant %s: there is no cgroup (v2) hierarchy that can be written to: its limits of memory, CPU and "
+				"processes are not set", tenant->name);
+		return;
+	}
+	/* Only a group that has no processes of its own may hand controllers down; where it cannot, limits are told to fail. */
+	if (has_limits(tenant->conf))
+		(void)write_to(daemon->cgroup, "cgroup.subtree_control", "+memory +cpu +pids");
+	free(tenant->cgroup);
+	if (asprintf(&tenant->cgroup, "%s/vmsup-%s", daemon->cgroup, tenant->name) < 0)
+		tenant->cgroup = NULL;
+	if (tenant->cgroup && mkdir(tenant->cgroup, 0755) < 0 && errno != EEXIST) {
+		vms_log("tenant %s: its cgroup %s cannot be made: %s", tenant->name, tenant->cgroup, strerror(errno));
+		free(tenant->cgroup);
+		tenant->cgroup = NULL;
+	}
+	if (tenant->cgroup)
+		set_limits(tenant);
+}
+
+void vms_cgroup_kill(const struct vms_tenant *tenant)
+{
+	if (tenant->cgroup)
+		(void)write_to(tenant->cgroup, "cgroup.kill", "1");
+}
+
+void vms_cgroup_remove(struct vms_tenant *tenant)
+{
+	if (!tenant->cgroup)
+		return;
+	/* What has been killed just now may be there for another moment: it is tried again when the next one starts. */
+	(void)rmdir(tenant->cgroup);
+	free(tenant->cgroup);
+	tenant->cgroup = NULL;
+}

@@ -1,0 +1,297 @@
+/* vmsupd: configuration, signals, the loop. */
+#include "vmsup/daemon/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmsup/base/fd.h"
+#include "vmsup/base/log.h"
+
+long long vms_daemon_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+/* --- configuration -------------------------------------------------------------------------------- */
+
+static int load(const struct vms_daemon *daemon, struct vms_daemon_conf *ret_conf, struct vms_err *err)
+{
+	const size_t nr = HASH_COUNT(daemon->tenants);
+	struct vms_slice *kept = calloc(nr + 1, sizeof(*kept));
+	char saved[4096];
+	size_t n = 0;
+	int r;
+
+	if (!kept)
+		return vms_err_set(err, -ENOMEM, "out of memory");
+	for (const struct vms_tenant *t = daemon->tenants; t; t = t->hh.next) {
+		if (vms_tenant_is_up(t) && t->range.start < t->range.end)
+			kept[n++] = (struct vms_slice){ t->name, t->range };
+	}
+	snprintf(saved, sizeof(saved), "%s/overrides", daemon->options.state);
+	r = vms_daemon_conf_load(daemon->options.config, saved, kept, n, NULL, ret_conf, err);
+	free(kept);
+	return r;
+}
+
+/* Tenants point into the configuration that holds. */
+static void connect_tenants(struct vms_daemon *daemon)
+{
+	struct vms_tenant *t;
+
+	for (t = daemon->tenants; t; t = t->hh.next)
+		t->conf = vms_daemon_conf_find(&daemon->conf, t->name);
+	for (size_t i = 0; i < daemon->conf.nr_tenants; i++) {
+		t = vms_tenant_get(daemon, daemon->conf.tenants[i].name);
+		if (t)
+			t->conf = &daemon->conf.tenants[i];
+	}
+}
+
+/* What shall run and is new, runs; what is not configured any more, ends. */
+static void follow(struct vms_daemon *daemon)
+{
+	struct vms_tenant *t, *next;
+	struct vms_err err = VMS_ERR_INIT;
+
+	HASH_ITER(hh, daemon->tenants, t, next) {
+		if (!t->conf && vms_tenant_is_up(t)) {
+			vms_tenant_stop(t, false);
+		} else if (!t->conf) {
+			vms_tenant_free(t);
+		} else if (!t->is_known && !vms_tenant_is_up(t) && !t->conf->manual) {
+			vms_ignore(vms_tenant_start(t, &err));
+		}
+		if (t->conf)
+			t->is_known = true;
+	}
+}
+
+int vms_daemon_reload(struct vms_daemon *daemon, struct vms_err *err)
+{
+	struct vms_daemon_conf conf;
+	int r;
+
+	vms_notify("RELOADING=1");
+	r = load(daemon, &conf, err);
+	if (r == 0) {
+		vms_daemon_conf_done(&daemon->conf);
+		daemon->conf = conf;
+		connect_tenants(daemon);
+		follow(daemon);
+		vms_log("configuration read: %zu tenants", daemon->conf.nr_tenants);
+	} else {
+		vms_log("the configuration stays as it is: %s", err->text);
+	}
+	vms_notify("READY=1");
+	vms_notify_status(daemon);
+	return r;
+}
+
+/* --- signals --------------------------------------------------------------------------------------- */
+
+/* Supervisors, and what their trees have left to us. */
+static void reap(struct vms_daemon *daemon)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0) {
+		struct vms_tenant *t, *next;
+
+		HASH_ITER(hh, daemon->tenants, t, next) {
+			if (vms_tenant_waited(t, pid, status))
+				break;
+		}
+	}
+}
+
+static bool has_tenants(const struct vms_daemon *daemon)
+{
+	for (const struct vms_tenant *t = daemon->tenants; t; t = t->hh.next) {
+		if (vms_tenant_is_up(t))
+			return true;
+	}
+	return false;
+}
+
+static void leave(struct vms_daemon *daemon)
+{
+	struct vms_tenant *t, *next;
+
+	daemon->is_leaving = true;
+	vms_notify("STOPPING=1");
+	HASH_ITER(hh, daemon->tenants, t, next)
+		vms_tenant_stop(t, false);
+}
+
+static void on_signal(void *arg, int fd, unsigned int events)
+{
+	struct vms_daemon *daemon = arg;
+	struct signalfd_siginfo info;
+	struct vms_err err = VMS_ERR_INIT;
+
+	(void)events;
+	while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		switch (info.ssi_signo) {
+		case SIGCHLD:
+			reap(daemon);
+			break;
+		case SIGHUP:
+			vms_ignore(vms_daemon_reload(daemon, &err));
+			break;
+		case SIGINT:
+			if (daemon->options.foreground) {
+				leave(daemon);
+				break;
+			}
+			/* fall through */
+		default:
+			/* The tenants run on; the next vmsupd finds them. */
+			vms_notify("STOPPING=1");
+			vms_loop_stop(daemon->loop);
+			return;
+		}
+	}
+	if (daemon->is_leaving && !has_tenants(daemon))
+		vms_loop_stop(daemon->loop);
+}
+
+void vms_daemon_tenant_ended(struct vms_daemon *daemon)
+{
+	if (daemon->is_leaving && !has_tenants(daemon))
+		vms_loop_stop(daemon->loop);
+}
+
+static int watch_signals(struct vms_daemon *daemon)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
+		return -errno;
+	daemon->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return daemon->signal_fd < 0 ? -errno :
+				       vms_loop_add(daemon->loop, daemon->signal_fd, VMS_WATCH_READ, 1, on_signal, daemon,
+						    &daemon->signal_watch);
+}
+
+/* --- start and end --------------------------------------------------------------------------------- */
+
+static int make_folder(const char *path, mode_t mode, struct vms_err *err)
+{
+	struct stat st;
+
+	if (mkdir(path, mode) < 0 && errno != EEXIST)
+		return vms_err_set(err, -errno, "%s cannot be made: %s", path, strerror(errno));
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)))
+		return vms_err_set(err, -EPERM, "%s must be a folder of this user that nobody else can write to", path);
+	return 0;
+}
+
+static int make_folders(struct vms_daemon *daemon, struct vms_err *err)
+{
+	const struct vms_daemon_options *o = &daemon->options;
+	char path[4096];
+	int r = make_folder(o->runtime, 0755, err);
+
+	if (r == 0)
+		r = make_folder(o->state, 0755, err);
+	snprintf(path, sizeof(path), "%s/overrides", o->state);
+	if (r == 0)
+		r = make_folder(path, 0755, err);
+	snprintf(path, sizeof(path), "%s/sup", o->runtime);
+	if (r == 0)
+		r = make_folder(path, 0700, err);
+	if (r == 0) {
+		daemon->link_folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (daemon->link_folder < 0)
+			r = vms_err_set(err, -errno, "%s cannot be opened: %s", path, strerror(errno));
+	}
+	return r;
+}
+
+static int start(struct vms_daemon *daemon, struct vms_err *err)
+{
+	int r = make_folders(daemon, err), socket;
+
+	if (r == 0)
+		r = vms_loop_new(&daemon->loop);
+	daemon->events = vms_events_new();
+	if (r == 0 && !daemon->events)
+		r = -ENOMEM;
+	if (r < 0)
+		return err->text[0] ? r : vms_err_set(err, r, "out of memory");
+	/* Orphans of a tree whose supervisor has died become our children. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	r = watch_signals(daemon);
+	if (r < 0)
+		return vms_err_set(err, r, "cannot watch for signals: %s", strerror(-r));
+	/* Who runs keeps its slice: they are found before the configuration is read. */
+	socket = vms_link_find_all(daemon);
+	r = load(daemon, &daemon->conf, err);
+	if (r < 0) {
+		vms_fd_close(&socket);
+		return r;
+	}
+	vms_cgroup_find(daemon);
+	connect_tenants(daemon);
+	r = vms_server_new(daemon, socket, err);
+	if (r == 0)
+		follow(daemon);
+	return r;
+}
+
+static void done(struct vms_daemon *daemon)
+{
+	vms_server_free(daemon->server);
+	while (daemon->tenants)
+		vms_tenant_free(daemon->tenants);
+	vms_watch_free(daemon->signal_watch);
+	vms_watch_free(daemon->watchdog_watch);
+	vms_fd_close(&daemon->signal_fd);
+	vms_fd_close(&daemon->watchdog);
+	vms_loop_free(daemon->loop);
+	vms_events_free(daemon->events);
+	vms_daemon_conf_done(&daemon->conf);
+	vms_fd_close(&daemon->link_folder);
+	free(daemon->cgroup);
+}
+
+int vms_daemon_main(const struct vms_daemon_options *options)
+{
+	struct vms_daemon daemon = { .options = *options, .signal_fd = -1, .watchdog = -1, .link_folder = -1 };
+	struct vms_err err = VMS_ERR_INIT;
+	int status = 0;
+
+	if (start(&daemon, &err) < 0) {
+		vms_log("%s", err.text);
+		status = 2;
+	} else {
+		vms_notify_watchdog(&daemon);
+		vms_notify("READY=1");
+		vms_notify_status(&daemon);
+		vms_loop_run(daemon.loop);
+	}
+	done(&daemon);
+	return status;
+}

@@ -1,0 +1,121 @@
+/* What has happened to tenants: to the log, to a ring of the last, to those that listen. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <config.h>
+
+#ifdef HAVE_SYSTEMD
+#include <systemd/sd-journal.h>
+#endif
+
+#include "vmsup/base/log.h"
+#include "vmsup/daemon/daemon.h"
+
+#define NR_KEPT 256
+#define MAX_LISTENERS 64
+
+struct vms_events {
+	json_t *kept[NR_KEPT]; /* owned; a ring */
+	size_t next;
+	struct {
+		vms_event_fn *fn;
+		void *arg;
+	} listeners[MAX_LISTENERS];
+	size_t nr_listeners;
+};
+
+struct vms_events *vms_events_new(void)
+{
+	return calloc(1, sizeof(struct vms_events));
+}
+
+void vms_events_free(struct vms_events *events)
+{
+	for (size_t i = 0; events && i < NR_KEPT; i++)
+		json_decref(events->kept[i]);
+	free(events);
+}
+
+/* A limit or a refusal may come as often as the tenant pleases; those are told to listeners only. */
+static bool is_logged(const char *what)
+{
+	return strcmp(what, "limit") != 0 && strcmp(what, "refusal") != 0;
+}
+
+static void log_event(const char *tenant, const char *what, const json_t *event)
+{
+	const json_t *reason = json_object_get(event, "reason"), *status = json_object_get(event, "status"),
+		     *pid = json_object_get(event, "pid");
+	char more[640] = "";
+
+	if (json_is_string(reason))
+		snprintf(more, sizeof(more), ": %s", json_string_value(reason));
+	else if (json_is_string(status))
+		snprintf(more, sizeof(more), ": %s", json_string_value(status));
+	else if (json_is_integer(pid))
+		snprintf(more, sizeof(more), ": process %" JSON_INTEGER_FORMAT, json_integer_value(pid));
+#ifdef HAVE_SYSTEMD
+	/* Set by the service manager when stderr is the journal. */
+	if (getenv("JOURNAL_STREAM")) {
+		sd_journal_send("MESSAGE=tenant %s: %s%s", tenant, what, more, "PRIORITY=%d",
+				strcmp(what, "failed") == 0 || strcmp(what, "lost") == 0 || strcmp(what, "held") == 0 ? 4 : 6,
+				"VMSUP_TENANT=%s", tenant, "VMSUP_EVENT=%s", what, NULL);
+		return;
+	}
+#endif
+	vms_log("tenant %s: %s%s", tenant, what, more);
+}
+
+void vms_event(struct vms_tenant *tenant, const char *what, json_t *more)
+{
+	struct vms_events *events = tenant->daemon->events;
+	struct timespec now;
+	json_t *event = json_object();
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	json_object_set_new(event, "time", json_real((double)now.tv_sec + (double)(now.tv_nsec / 1000) / 1e6));
+	json_object_set_new(event, "tenant", json_string(tenant->name));
+	json_object_set_new(event, "event", json_string(what));
+	if (more)
+		json_object_update_missing(event, more);
+	json_decref(more);
+	if (is_logged(what))
+		log_event(tenant->name, what, event);
+	json_decref(events->kept[events->next]);
+	events->kept[events->next] = event;
+	events->next = (events->next + 1) % NR_KEPT;
+	/* From the last to the first: one that listens no more is filled by the last. */
+	for (size_t i = events->nr_listeners; i > 0; i--)
+		events->listeners[i - 1].fn(events->listeners[i - 1].arg, event);
+}
+
+int vms_events_listen(struct vms_events *events, vms_event_fn *fn, void *arg)
+{
+	if (events->nr_listeners >= MAX_LISTENERS)
+		return -EAGAIN;
+	events->listeners[events->nr_listeners].fn = fn;
+	events->listeners[events->nr_listeners++].arg = arg;
+	return 0;
+}
+
+void vms_events_forget(struct vms_events *events, const void *arg)
+{
+	for (size_t i = 0; i < events->nr_listeners; i++) {
+		if (events->listeners[i].arg == arg) {
+			events->listeners[i] = events->listeners[--events->nr_listeners];
+			return;
+		}
+	}
+}
+
+void vms_events_replay(const struct vms_events *events, vms_event_fn *fn, void *arg)
+{
+	for (size_t i = 0; i < NR_KEPT; i++) {
+		const json_t *event = events->kept[(events->next + i) % NR_KEPT];
+
+		if (event)
+			fn(arg, event);
+	}
+}

@@ -1,0 +1,125 @@
+/* The service manager: readiness, status, watchdog, and its store of descriptors. Without systemd all of it does nothing. */
+#include <config.h>
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#ifdef HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+#include "vmsup/base/fd.h"
+#include "vmsup/daemon/daemon.h"
+
+#ifdef HAVE_SYSTEMD
+
+void vms_notify(const char *state)
+{
+	vms_ignore(sd_notify(0, state));
+}
+
+void vms_notify_keep(const struct vms_tenant *tenant, const char *what, int fd)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=tenant.%s.%s", tenant->name, what);
+	vms_ignore(sd_pid_notify_with_fds(0, 0, text, &fd, 1));
+}
+
+void vms_notify_drop(const struct vms_tenant *tenant)
+{
+	static const char *const all[] = { "start", "board", "listener" };
+	char text[160];
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=tenant.%s.%s", tenant->name, all[i]);
+		vms_notify(text);
+	}
+}
+
+static void on_watchdog(void *arg, int fd, unsigned int events)
+{
+	uint64_t ticks;
+
+	(void)arg;
+	(void)events;
+	if (read(fd, &ticks, sizeof(ticks)) == sizeof(ticks))
+		vms_notify("WATCHDOG=1");
+}
+
+void vms_notify_watchdog(struct vms_daemon *daemon)
+{
+	struct itimerspec spec = { .it_value = { 0 } };
+	uint64_t us = 0;
+
+	if (sd_watchdog_enabled(0, &us) <= 0 || !us)
+		return;
+	us /= 2;
+	spec.it_value = (struct timespec){ .tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000 };
+	spec.it_interval = spec.it_value;
+	daemon->watchdog = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (daemon->watchdog < 0 || timerfd_settime(daemon->watchdog, 0, &spec, NULL) < 0 ||
+	    vms_loop_add(daemon->loop, daemon->watchdog, VMS_WATCH_READ, 2, on_watchdog, NULL, &daemon->watchdog_watch) < 0)
+		vms_fd_close(&daemon->watchdog);
+}
+
+void vms_notify_each_fd(void (*each)(const char *name, int fd, void *arg), void *arg)
+{
+	char **names = NULL;
+	const int nr = sd_listen_fds_with_names(1, &names);
+
+	for (int i = 0; i < nr; i++) {
+		each(names[i], SD_LISTEN_FDS_START + i, arg);
+		free(names[i]);
+	}
+	free(names);
+}
+
+#else
+
+void vms_notify(const char *state)
+{
+	(void)state;
+}
+
+void vms_notify_keep(const struct vms_tenant *tenant, const char *what, int fd)
+{
+	(void)tenant;
+	(void)what;
+	(void)fd;
+}
+
+void vms_notify_drop(const struct vms_tenant *tenant)
+{
+	(void)tenant;
+}
+
+void vms_notify_watchdog(struct vms_daemon *daemon)
+{
+	(void)daemon;
+}
+
+void vms_notify_each_fd(void (*each)(const char *name, int fd, void *arg), void *arg)
+{
+	(void)each;
+	(void)arg;
+}
+
+#endif
+
+void vms_notify_status(const struct vms_daemon *daemon)
+{
+	unsigned int up = 0, failed = 0;
+	char text[96];
+
+	for (const struct vms_tenant *t = daemon->tenants; t; t = t->hh.next) {
+		up += t->state == VMS_TENANT_RUNNING;
+		failed += t->state == VMS_TENANT_FAILED || t->state == VMS_TENANT_HELD;
+	}
+	snprintf(text, sizeof(text), "STATUS=%u of %u tenants run, %u failed", up, HASH_COUNT(daemon->tenants), failed);
+	vms_notify(text);
+}

@@ -1,0 +1,488 @@
+/*
+ * The life of a tenant.
+ *
+ *	STOPPED -> STARTING -> RUNNING -> STOPPING -> STOPPED
+ *	             ^            |
+ *	             |            v
+ *	          WAITING <- (it has ended) -> FAILED
+ *
+ * Its supervisor may die at any time: another is started over the same tree, which notices nothing, and the state stays. When that
+ * cannot be done, or does not help, the tree is killed, or HELD.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vmsup/base/fd.h"
+#include "vmsup/daemon/daemon.h"
+#include "vmsup/host/proc.h"
+
+/* A supervisor that dies so often in so short a time is of no use. */
+#define MAX_LOSSES 20
+#define LOSSES_NS 60000000000LL
+/* After KILL_TREE, until the supervisor itself is killed. */
+#define KILL_MS 2000
+/* Who has run so long is not in a loop of restarts. */
+#define STEADY_NS 10000000000LL
+
+const char *vms_tenant_state_name(enum vms_tenant_state state)
+{
+	static const char *const names[] = {
+		[VMS_TENANT_STOPPED] = "stopped",   [VMS_TENANT_STARTING] = "starting", [VMS_TENANT_RUNNING] = "running",
+		[VMS_TENANT_STOPPING] = "stopping", [VMS_TENANT_WAITING] = "waiting",	[VMS_TENANT_FAILED] = "failed",
+		[VMS_TENANT_HELD] = "held",
+	};
+
+	return names[state];
+}
+
+struct vms_tenant *vms_tenant_find(const struct vms_daemon *daemon, const char *name)
+{
+	struct vms_tenant *tenant;
+
+	HASH_FIND_STR(daemon->tenants, name, tenant);
+	return tenant;
+}
+
+struct vms_tenant *vms_tenant_get(struct vms_daemon *daemon, const char *name)
+{
+	struct vms_tenant *tenant = vms_tenant_find(daemon, name);
+
+	if (tenant)
+		return tenant;
+	if (HASH_COUNT(daemon->tenants) >= 2 * VMS_MAX_TENANTS)
+		return NULL;
+	tenant = calloc(1, sizeof(*tenant));
+	if (!tenant)
+		return NULL;
+	tenant->name = strdup(name);
+	if (!tenant->name) {
+		free(tenant);
+		return NULL;
+	}
+	tenant->daemon = daemon;
+	tenant->pidfd = tenant->link = tenant->timer = tenant->start_fd = tenant->board_fd = tenant->listener = -1;
+	tenant->since = vms_daemon_now_ns();
+	HASH_ADD_KEYPTR(hh, daemon->tenants, tenant->name, strlen(tenant->name), tenant);
+	return tenant;
+}
+
+bool vms_tenant_is_up(const struct vms_tenant *tenant)
+{
+	return tenant->supervisor || tenant->state == VMS_TENANT_HELD;
+}
+
+static void set_state(struct vms_tenant *tenant, enum vms_tenant_state state)
+{
+	tenant->state = state;
+	tenant->since = vms_daemon_now_ns();
+	vms_notify_status(tenant->daemon);
+}
+
+/* --- timer --------------------------------------------------------------------------------------- */
+
+static void on_timer(void *arg, int fd, unsigned int events);
+
+static void stop_timer(struct vms_tenant *tenant)
+{
+	vms_watch_free(tenant->timer_watch);
+	tenant->timer_watch = NULL;
+	vms_fd_close(&tenant->timer);
+}
+
+static void start_timer(struct vms_tenant *tenant, unsigned int ms)
+{
+	const struct itimerspec spec = { .it_value = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 + 1 } };
+
+	stop_timer(tenant);
+	tenant->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (tenant->timer < 0 || timerfd_settime(tenant->timer, 0, &spec, NULL) < 0 ||
+	    vms_loop_add(tenant->daemon->loop, tenant->timer, VMS_WATCH_READ, 0, on_timer, tenant, &tenant->timer_watch) < 0)
+		vms_fd_close(&tenant->timer);
+}
+
+/* --- start and end ------------------------------------------------------------------------------- */
+
+/* What belongs to one run. */
+static void let_go(struct vms_tenant *tenant)
+{
+	stop_timer(tenant);
+	vms_link_close(tenant);
+	vms_watch_free(tenant->pid_watch);
+	tenant->pid_watch = NULL;
+	vms_fd_close(&tenant->pidfd);
+	vms_notify_drop(tenant);
+	vms_fd_close(&tenant->listener);
+	vms_fd_close(&tenant->start_fd);
+	vms_fd_close(&tenant->board_fd);
+	vms_board_unmap(tenant->board);
+	tenant->board = NULL;
+	vms_cgroup_remove(tenant);
+	tenant->supervisor = tenant->program = 0;
+	tenant->is_killed = tenant->is_adopting = false;
+}
+
+static void on_supervisor_end(void *arg, int fd, unsigned int events);
+
+/* The supervisor is there: watch for its end. */
+static int watch_supervisor(struct vms_tenant *tenant)
+{
+	return vms_loop_add(tenant->daemon->loop, tenant->pidfd, VMS_WATCH_READ, -1, on_supervisor_end, tenant, &tenant->pid_watch);
+}
+
+static void fail(struct vms_tenant *tenant, const char *why)
+{
+	snprintf(tenant->failure, sizeof(tenant->failure), "%s", why);
+	let_go(tenant);
+	set_state(tenant, VMS_TENANT_FAILED);
+	vms_event(tenant, "failed", json_pack("{s:s}", "reason", tenant->failure));
+}
+
+int vms_tenant_start(struct vms_tenant *tenant, struct vms_err *err)
+{
+	int r;
+
+	if (vms_tenant_is_up(tenant))
+		return vms_err_set(err, -EALREADY, "tenant %s is %s already", tenant->name, vms_tenant_state_name(tenant->state));
+	if (!tenant->conf)
+		return vms_err_set(err, -ENOENT, "tenant %s has no file in tenants.d any more", tenant->name);
+	stop_timer(tenant);
+	tenant->failure[0] = '\0';
+	tenant->has_ended = false;
+	r = vms_launch_prepare(tenant, err);
+	if (r == 0)
+		r = vms_launch(tenant, err);
+	if (r == 0)
+		r = watch_supervisor(tenant);
+	if (r < 0) {
+		fail(tenant, err->text);
+		return r;
+	}
+	set_state(tenant, VMS_TENANT_STARTING);
+	return 0;
+}
+
+static bool is_failure(const struct vms_tenant *tenant)
+{
+	const int sig = tenant->conf ? tenant->conf->stop_signal : SIGTERM;
+
+	if (tenant->failure[0] || tenant->status < 0)
+		return true;
+	return WIFSIGNALED(tenant->status) ? WTERMSIG(tenant->status) != sig : WEXITSTATUS(tenant->status) != 0;
+}
+
+static json_t *status_json(const struct vms_tenant *tenant)
+{
+	if (tenant->status < 0)
+		return json_null();
+	if (WIFSIGNALED(tenant->status))
+		return json_sprintf("signal %s", sigabbrev_np(WTERMSIG(tenant->status)) ? sigabbrev_np(WTERMSIG(tenant->status)) : "?");
+	return json_sprintf("exit %d", WEXITSTATUS(tenant->status));
+}
+
+/* Nothing of it is left. What now? */
+static void ended(struct vms_tenant *tenant)
+{
+	const bool was_wanted = tenant->state != VMS_TENANT_STOPPING && !tenant->daemon->is_leaving, failed = is_failure(tenant);
+	const bool steady = vms_daemon_now_ns() - tenant->since > STEADY_NS;
+	const struct vms_tenant_conf *conf = tenant->conf;
+	struct vms_err err = VMS_ERR_INIT;
+
+	let_go(tenant);
+	vms_event(tenant, "exit", json_pack("{s:o}", "status", status_json(tenant)));
+	if (!was_wanted || !conf) {
+		const bool again = tenant->restarts_now;
+
+		tenant->restarts_now = false;
+		tenant->failure[0] = '\0';
+		set_state(tenant, VMS_TENANT_STOPPED);
+		if (again && vms_tenant_start(tenant, &err) < 0)
+			vms_event(tenant, "failed", json_pack("{s:s}", "reason", err.text));
+		vms_daemon_tenant_ended(tenant->daemon);
+		return;
+	}
+	if (conf->restart == VMS_RESTART_ALWAYS || (conf->restart == VMS_RESTART_ON_FAILURE && failed)) {
+		if (steady || !tenant->delay_ms)
+			tenant->delay_ms = conf->restart_delay_ms ? conf->restart_delay_ms : 1;
+		set_state(tenant, VMS_TENANT_WAITING);
+		start_timer(tenant, tenant->delay_ms);
+		tenant->delay_ms = 2 * tenant->delay_ms < conf->restart_delay_max_ms ? 2 * tenant->delay_ms : conf->restart_delay_max_ms;
+		return;
+	}
+	set_state(tenant, failed ? VMS_TENANT_FAILED : VMS_TENANT_STOPPED);
+	if (failed)
+		vms_event(tenant, "failed", json_pack("{s:s}", "reason", tenant->failure[0] ? tenant->failure : "it has ended"));
+}
+
+static int kill_pid(pid_t pid, void *arg)
+{
+	(void)arg;
+	kill(pid, SIGKILL);
+	return 0;
+}
+
+/* Without a supervisor to do it. Whoever has no parent of the tree any more is found in its cgroup only. */
+static void kill_tree(struct vms_tenant *tenant)
+{
+	vms_cgroup_kill(tenant);
+	if (tenant->program > 0) {
+		vms_ignore(vms_proc_each_descendant(tenant->program, kill_pid, NULL));
+		kill(tenant->program, SIGKILL);
+	}
+}
+
+/* --- the supervisor dies -------------------------------------------------------------------------- */
+
+static void give_up(struct vms_tenant *tenant, const char *why)
+{
+	if (tenant->conf && tenant->conf->on_lost == VMS_ON_LOST_HOLD) {
+		snprintf(tenant->failure, sizeof(tenant->failure), "%s", why);
+		set_state(tenant, VMS_TENANT_HELD);
+		vms_event(tenant, "held", json_pack("{s:s}", "reason", why));
+		return;
+	}
+	snprintf(tenant->failure, sizeof(tenant->failure), "%s: its processes were killed", why);
+	kill_tree(tenant);
+	tenant->status = -1;
+	ended(tenant);
+}
+
+void vms_tenant_adopt(struct vms_tenant *tenant)
+{
+	const long long now = vms_daemon_now_ns();
+	struct vms_err err = VMS_ERR_INIT;
+
+	if (now - tenant->first_loss > LOSSES_NS) {
+		tenant->first_loss = now;
+		tenant->recent_losses = 0;
+	}
+	if (++tenant->recent_losses > MAX_LOSSES) {
+		give_up(tenant, "its supervisor dies again and again");
+		return;
+	}
+	tenant->is_adopting = true;
+	if (vms_launch(tenant, &err) < 0 || watch_supervisor(tenant) < 0)
+		give_up(tenant, err.text[0] ? err.text : "its supervisor cannot be watched");
+}
+
+static void on_supervisor_end(void *arg, int fd, unsigned int events)
+{
+	struct vms_tenant *tenant = arg;
+	const pid_t pid = tenant->supervisor;
+	int status;
+
+	(void)fd;
+	(void)events;
+	/* Its last words first. */
+	if (tenant->link_watch)
+		vms_link_drain(tenant);
+	vms_watch_free(tenant->pid_watch);
+	tenant->pid_watch = NULL;
+	vms_fd_close(&tenant->pidfd);
+	vms_link_close(tenant);
+	vms_ignore(waitpid(pid, &status, WNOHANG));
+	tenant->supervisor = 0;
+	if (tenant->has_ended || tenant->failure[0]) {
+		ended(tenant);
+		return;
+	}
+	tenant->losses++;
+	vms_event(tenant, "lost", json_pack("{s:i}", "supervisor", (int)pid));
+	if (tenant->listener >= 0 && tenant->board && __atomic_load_n(&tenant->board->ready, __ATOMIC_ACQUIRE))
+		vms_tenant_adopt(tenant);
+	else
+		give_up(tenant, "its supervisor died before its program had started");
+}
+
+/* --- what the supervisor says ---------------------------------------------------------------------- */
+
+static void take_fd(int *to, int *from)
+{
+	vms_fd_close(to);
+	*to = vms_fd_steal(from);
+}
+
+static void on_event(struct vms_tenant *tenant, const char *text)
+{
+	json_t *json = json_loads(text, 0, NULL);
+	const char *what = json_string_value(json_object_get(json, "event"));
+	char name[32];
+
+	/* The supervisor may have been taken over: the name is shown to people. */
+	if (what && strlen(what) < sizeof(name) && strspn(what, "abcdefghijklmnopqrstuvwxyz-") == strlen(what)) {
+		snprintf(name, sizeof(name), "%s", what);
+		json_object_del(json, "event");
+		json_incref(json);
+		vms_event(tenant, name, json);
+	}
+	json_decref(json);
+}
+
+void vms_tenant_message(struct vms_tenant *tenant, const struct vms_front_msg *msg, int *fds, size_t nr_fds)
+{
+	switch (msg->kind) {
+	case VMS_FRONT_LISTENER:
+		if (nr_fds != 1)
+			break;
+		take_fd(&tenant->listener, &fds[0]);
+		vms_notify_keep(tenant, "listener", tenant->listener);
+		break;
+	case VMS_FRONT_STARTED:
+		tenant->program = msg->value;
+		if (tenant->state == VMS_TENANT_STARTING) {
+			set_state(tenant, VMS_TENANT_RUNNING);
+			vms_event(tenant, "start", json_pack("{s:i}", "pid", msg->value));
+		}
+		break;
+	case VMS_FRONT_STOPPED:
+		vms_link_tell(tenant, VMS_FRONT_RESUMED, 0, -1);
+		break;
+	case VMS_FRONT_EXITED:
+		/* After an adoption the program is our child, and only we are told how it ended. */
+		if (!tenant->has_ended || msg->value >= 0)
+			tenant->status = msg->value;
+		tenant->has_ended = true;
+		tenant->program = 0;
+		/* What it has left behind goes, too. */
+		vms_link_tell(tenant, VMS_FRONT_KILL_TREE, 0, -1);
+		break;
+	case VMS_FRONT_FAILED:
+		snprintf(tenant->failure, sizeof(tenant->failure), "%s", msg->text);
+		break;
+	case VMS_FRONT_EVENT:
+		on_event(tenant, msg->text);
+		break;
+	default:
+		break;
+	}
+}
+
+bool vms_tenant_waited(struct vms_tenant *tenant, pid_t pid, int status)
+{
+	if (pid != tenant->program || !pid)
+		return false;
+	tenant->status = status;
+	tenant->has_ended = true;
+	tenant->program = 0;
+	/* Held, it has nobody else to tell. */
+	if (tenant->state == VMS_TENANT_HELD) {
+		kill_tree(tenant);
+		ended(tenant);
+	}
+	return true;
+}
+
+/* --- stop ------------------------------------------------------------------------------------------ */
+
+static void on_timer(void *arg, int fd, unsigned int events)
+{
+	struct vms_tenant *tenant = arg;
+	struct vms_err err = VMS_ERR_INIT;
+
+	(void)fd;
+	(void)events;
+	stop_timer(tenant);
+	if (tenant->state == VMS_TENANT_WAITING) {
+		tenant->restarts++;
+		vms_event(tenant, "restart", json_pack("{s:i}", "restarts", (int)tenant->restarts));
+		set_state(tenant, VMS_TENANT_STOPPED);
+		vms_ignore(vms_tenant_start(tenant, &err));
+		return;
+	}
+	if (tenant->state != VMS_TENANT_STOPPING)
+		return;
+	if (!tenant->is_killed) {
+		tenant->is_killed = true;
+		if (!vms_link_tell(tenant, VMS_FRONT_KILL_TREE, 0, -1))
+			kill_tree(tenant);
+		start_timer(tenant, KILL_MS);
+		return;
+	}
+	/* It does not even do that. */
+	kill_tree(tenant);
+	tenant->has_ended = true;
+	tenant->status = W_EXITCODE(0, SIGKILL);
+	if (tenant->supervisor)
+		kill(tenant->supervisor, SIGKILL);
+	else
+		ended(tenant);
+}
+
+void vms_tenant_stop(struct vms_tenant *tenant, bool again)
+{
+	struct vms_err err = VMS_ERR_INIT;
+
+	tenant->restarts_now = again;
+	switch (tenant->state) {
+	case VMS_TENANT_WAITING:
+	case VMS_TENANT_FAILED:
+	case VMS_TENANT_STOPPED:
+		stop_timer(tenant);
+		tenant->delay_ms = 0;
+		tenant->restarts_now = false;
+		set_state(tenant, VMS_TENANT_STOPPED);
+		if (again)
+			vms_ignore(vms_tenant_start(tenant, &err));
+		break;
+	case VMS_TENANT_HELD:
+		set_state(tenant, VMS_TENANT_STOPPING);
+		kill_tree(tenant);
+		tenant->status = W_EXITCODE(0, SIGKILL);
+		ended(tenant);
+		break;
+	case VMS_TENANT_STARTING:
+	case VMS_TENANT_RUNNING:
+		set_state(tenant, VMS_TENANT_STOPPING);
+		vms_event(tenant, "stop", NULL);
+		vms_link_tell(tenant, VMS_FRONT_SIGNAL, tenant->conf ? tenant->conf->stop_signal : SIGTERM, -1);
+		start_timer(tenant, tenant->conf ? tenant->conf->stop_time_ms : 10000);
+		break;
+	case VMS_TENANT_STOPPING:
+		break;
+	}
+}
+
+void vms_tenant_resume(struct vms_tenant *tenant, pid_t supervisor, int link, int listener, int start, int board)
+{
+	struct vms_board *map;
+
+	tenant->listener = listener;
+	tenant->start_fd = start;
+	tenant->board_fd = board;
+	tenant->link = link;
+	tenant->supervisor = supervisor;
+	tenant->pidfd = supervisor ? pidfd_open(supervisor, 0) : -1;
+	if (vms_board_map(board, false, &map) == 0)
+		tenant->board = map;
+	tenant->program = tenant->board && !tenant->board->main_exited ? (pid_t)tenant->board->main_pid : 0;
+	set_state(tenant, VMS_TENANT_RUNNING);
+	if (supervisor && (tenant->pidfd < 0 || watch_supervisor(tenant) < 0 || vms_link_watch(tenant) < 0))
+		fail(tenant, "its supervisor cannot be watched");
+	vms_event(tenant, "found", json_pack("{s:i}", "supervisor", (int)supervisor));
+}
+
+void vms_tenant_free(struct vms_tenant *tenant)
+{
+	if (!tenant)
+		return;
+	HASH_DEL(tenant->daemon->tenants, tenant);
+	stop_timer(tenant);
+	vms_link_close(tenant);
+	vms_watch_free(tenant->pid_watch);
+	vms_fd_close(&tenant->pidfd);
+	vms_fd_close(&tenant->listener);
+	vms_fd_close(&tenant->start_fd);
+	vms_fd_close(&tenant->board_fd);
+	vms_board_unmap(tenant->board);
+	free(tenant->cgroup);
+	free(tenant->name);
+	free(tenant);
+}
