@@ -12,16 +12,18 @@
 #include "vmsup/cli/help.h"
 #include "vmsup/conf/limits.h"
 #include "vmsup/ctl/client.h"
+#include "vmsup/ctl/daemon.h"
 #include "vmsup/ctl/show.h"
 
 static const char limit_help[] =
-	"Usage: vmsup limit [OPTIONS] PID\n"
+	"Usage: vmsup limit [OPTIONS] PID|TENANT\n"
 	"\n"
 	"Show what process PID uses and its limits, and those of its tree; with options, change them\n"
 	"first. PID must run under `vmsup run`; only its user and root may ask, and no process may\n"
 	"change the limits of the tree that it is in. SIZE is as in `vmsup help run`; none takes a\n"
 	"limit away. What PID starts from now on inherits its limits. Nothing that is there is taken\n"
-	"away: below what is used, a limit only stops growth.\n"
+	"away: below what is used, a limit only stops growth. A TENANT of vmsupd has limits of its\n"
+	"whole tree, set by --max-commit, --max-va and --max-maps; root may change them.\n"
 	"\n"
 	"  --max-commit SIZE       memory that may have to be backed\n"
 	"  --max-va SIZE           all mappings\n"
@@ -31,6 +33,7 @@ static const char limit_help[] =
 	"  --tree-max-commit SIZE  the same of all processes together\n"
 	"  --tree-max-va SIZE\n"
 	"  --tree-max-maps N\n"
+	"  --save                  of a tenant: keep what is set, for its next start, too\n"
 	"  --json                  print one JSON object\n"
 	"  -h, --help              print this and exit\n"
 	"\n"
@@ -47,6 +50,7 @@ static const struct vms_option limit_options[] = {
 	{ .name = "tree-max-commit", .kind = VMS_OPTION_VALUE, .limit = VMS_LIMIT_COMMIT, .example = "1G" },
 	{ .name = "tree-max-va", .kind = VMS_OPTION_VALUE, .limit = VMS_LIMIT_VA, .example = "1G" },
 	{ .name = "tree-max-maps", .kind = VMS_OPTION_VALUE, .limit = VMS_LIMIT_MAPS, .example = "1000" },
+	{ .name = "save" },
 	{ .name = "json" },
 	{ .name = "help" },
 	{ .name = NULL },
@@ -76,8 +80,14 @@ static int parse_pid(const char *word, pid_t *ret_pid)
 	return 0;
 }
 
+struct asked {
+	struct vms_ask ask;
+	const char *tenant; /* NULL: a process */
+	bool json, save;
+};
+
 /* Returns 0, 1 when help was asked for, or -EINVAL after a sentence on stderr. */
-static int parse(int argc, char **argv, struct vms_ask *ask, bool *ret_json)
+static int parse(int argc, char **argv, struct asked *ret)
 {
 	struct option table[VMS_MAX_OPTIONS + 1];
 	int c, r = 0;
@@ -91,9 +101,11 @@ static int parse(int argc, char **argv, struct vms_ask *ask, bool *ret_json)
 		if (c == 'h' || (o && strcmp(o->name, "help") == 0))
 			return 1;
 		if (o && strcmp(o->name, "json") == 0) {
-			*ret_json = true;
+			ret->json = true;
+		} else if (o && strcmp(o->name, "save") == 0) {
+			ret->save = true;
 		} else if (o) {
-			r = set(ask, o, optarg);
+			r = set(&ret->ask, o, optarg);
 		} else {
 			vms_log(c == ':' ? "limit: option %.100s needs a value; see 'vmsup help limit'" :
 					   "limit: unknown option %.100s; see 'vmsup help limit'",
@@ -104,30 +116,63 @@ static int parse(int argc, char **argv, struct vms_ask *ask, bool *ret_json)
 	if (r < 0)
 		return r;
 	if (argc - optind != 1) {
-		vms_log(optind == argc ? "limit: which process? Usage: vmsup limit [OPTIONS] PID" :
+		vms_log(optind == argc ? "limit: which process? Usage: vmsup limit [OPTIONS] PID|TENANT" :
 					 "limit: one PID at a time, please");
 		return -EINVAL;
 	}
-	return parse_pid(argv[optind], &ask->pid);
+	if (vms_daemon_is_name(argv[optind])) {
+		ret->tenant = argv[optind];
+		return 0;
+	}
+	if (ret->save) {
+		vms_log("limit: --save is for tenants; a process has its limits as long as it lives");
+		return -EINVAL;
+	}
+	return parse_pid(argv[optind], &ret->ask.pid);
+}
+
+/* A tenant's limits are those of its tree, however they are called. */
+static int ask_tenant(const struct asked *asked, json_t **ret_result, struct vms_err *err)
+{
+	struct vms_daemon_line *line;
+	json_t *max = json_object(), *ask;
+	int r;
+
+	for (int i = VMS_LIMIT_VA; i < VMS_NR_LIMITS; i++) {
+		const struct vms_ask_limits *from = asked->ask.tree_max.set[i] ? &asked->ask.tree_max : &asked->ask.max;
+
+		if (from->set[i])
+			json_object_set_new(max, vms_limit_name((enum vms_limit)i),
+					    from->to.max[i] > INT64_MAX ? json_null() : json_integer((json_int_t)from->to.max[i]));
+	}
+	ask = json_pack("{s:s, s:s, s:o, s:b}", "verb", "limit", "tenant", asked->tenant, "max", max, "save", asked->save);
+	r = vms_daemon_connect(&line, err);
+	if (r < 0) {
+		json_decref(ask);
+		return r;
+	}
+	r = vms_daemon_ask(line, ask, ret_result, NULL, err);
+	vms_daemon_hang_up(line);
+	return r;
 }
 
 static int limit_run(int argc, char **argv)
 {
-	struct vms_ask ask = { .kind = VMS_ASK_LIMIT };
+	struct asked asked = { .ask = { .kind = VMS_ASK_LIMIT } };
 	struct vms_err err = VMS_ERR_INIT;
-	bool json = false;
 	json_t *result;
-	int r = parse(argc, argv, &ask, &json);
+	int r = parse(argc, argv, &asked);
 
 	if (r < 0)
 		return VMS_EXIT_USAGE;
 	if (r > 0)
 		return vms_help_verb(&vms_verb_limit);
-	if (vms_ctl_process(&ask, &result, &err) < 0) {
+	r = asked.tenant ? ask_tenant(&asked, &result, &err) : vms_ctl_process(&asked.ask, &result, &err);
+	if (r < 0) {
 		vms_show_error(err.text);
 		return 1;
 	}
-	if (json)
+	if (asked.json)
 		(void)vms_show_json(stdout, result);
 	else
 		vms_show_limits(stdout, result);

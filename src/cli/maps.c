@@ -12,13 +12,14 @@
 #include "vmsup/base/num.h"
 #include "vmsup/cli/help.h"
 #include "vmsup/ctl/client.h"
+#include "vmsup/ctl/daemon.h"
 #include "vmsup/ctl/show.h"
 
 static const char maps_help[] =
-	"Usage: vmsup maps [--json] PID\n"
+	"Usage: vmsup maps [--json] PID|TENANT\n"
 	"\n"
 	"Show what the supervisor of process PID records of its address space. PID must run under\n"
-	"`vmsup run`; only its user and root may ask.\n"
+	"`vmsup run`; only its user and root may ask. TENANT stands for its program.\n"
 	"\n"
 	"First come lines `name: value`: range, mode, brk_base, brk, brk_frontier, va, commit, "
 	"reserved\n"
@@ -35,7 +36,7 @@ static const char maps_help[] =
 	"Exit status: 0; 1 when PID does not run or is not supervised; 2 for a bad command line.\n";
 
 /* Returns 0, 1 when help was asked for, or -EINVAL after a sentence on stderr. */
-static int parse(int argc, char **argv, bool *ret_json, pid_t *ret_pid)
+static int parse(int argc, char **argv, bool *ret_json, pid_t *ret_pid, const char **ret_tenant)
 {
 	const char *word = NULL;
 	bool options = true;
@@ -60,8 +61,12 @@ static int parse(int argc, char **argv, bool *ret_json, pid_t *ret_pid)
 		}
 	}
 	if (!word) {
-		vms_log("maps: which process? Usage: vmsup maps [--json] PID");
+		vms_log("maps: which process? Usage: vmsup maps [--json] PID|TENANT");
 		return -EINVAL;
+	}
+	if (vms_daemon_is_name(word)) {
+		*ret_tenant = word;
+		return 0;
 	}
 	/* No suffixes, no hexadecimal: a pid is decimal digits. */
 	if (word[strspn(word, "0123456789")] || vms_num_parse(word, NULL, &pid) < 0 || pid < 1 ||
@@ -78,14 +83,19 @@ static int maps_run(int argc, char **argv)
 	struct vms_err err = VMS_ERR_INIT;
 	bool json = false;
 	json_t *maps;
-	pid_t pid;
-	int r = parse(argc, argv, &json, &pid);
+	const char *tenant = NULL;
+	pid_t pid = 0;
+	int r = parse(argc, argv, &json, &pid, &tenant);
 
 	if (r < 0)
 		return VMS_EXIT_USAGE;
 	if (r > 0)
 		return vms_help_verb(&vms_verb_maps);
-	if (vms_ctl_process(&(struct vms_ask){ .kind = VMS_ASK_MAPS, .pid = pid }, &maps, &err) < 0) {
+	if (tenant)
+		r = vms_daemon_question("maps", tenant, &maps, &err);
+	else
+		r = vms_ctl_process(&(struct vms_ask){ .kind = VMS_ASK_MAPS, .pid = pid }, &maps, &err);
+	if (r < 0) {
 		vms_show_error(err.text);
 		return 1;
 	}

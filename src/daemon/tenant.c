@@ -23,6 +23,7 @@
 
 #include "vmsup/base/fd.h"
 #include "vmsup/daemon/daemon.h"
+#include "vmsup/daemon/start.h"
 #include "vmsup/host/proc.h"
 
 /* A supervisor that dies so often in so short a time is of no use. */
@@ -450,6 +451,23 @@ void vms_tenant_stop(struct vms_tenant *tenant, bool again)
 	}
 }
 
+/* What the start tells of a run that another vmsupd has begun. */
+static void recall(struct vms_tenant *tenant)
+{
+	struct vms_start start;
+
+	if (vms_start_read(tenant->start_fd, &start, NULL) < 0)
+		return;
+	for (size_t i = 0; i < start.nr_options; i++) {
+		if (strncmp(start.options[i], "--range=", 8) == 0)
+			vms_ignore(vms_range_parse(start.options[i] + 8, &tenant->range, NULL));
+	}
+	tenant->restarts = start.restarts;
+	free(tenant->cgroup);
+	tenant->cgroup = start.cgroup ? strdup(start.cgroup) : NULL;
+	vms_start_done(&start);
+}
+
 void vms_tenant_resume(struct vms_tenant *tenant, pid_t supervisor, int link, int listener, int start, int board)
 {
 	struct vms_board *map;
@@ -463,6 +481,9 @@ void vms_tenant_resume(struct vms_tenant *tenant, pid_t supervisor, int link, in
 	if (vms_board_map(board, false, &map) == 0)
 		tenant->board = map;
 	tenant->program = tenant->board && !tenant->board->main_exited ? (pid_t)tenant->board->main_pid : 0;
+	if (tenant->board && tenant->board->generation)
+		tenant->losses = (unsigned int)tenant->board->generation - 1;
+	recall(tenant);
 	set_state(tenant, VMS_TENANT_RUNNING);
 	if (supervisor && (tenant->pidfd < 0 || watch_supervisor(tenant) < 0 || vms_link_watch(tenant) < 0))
 		fail(tenant, "its supervisor cannot be watched");

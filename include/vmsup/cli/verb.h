@@ -30,6 +30,16 @@ extern const struct vms_verb vms_verb_limit;
 extern const struct vms_verb vms_verb_check;
 extern const struct vms_verb vms_verb_replay;
 extern const struct vms_verb vms_verb_explain;
+extern const struct vms_verb vms_verb_status;
+extern const struct vms_verb vms_verb_stats;
+extern const struct vms_verb vms_verb_start;
+extern const struct vms_verb vms_verb_stop;
+extern const struct vms_verb vms_verb_restart;
+extern const struct vms_verb vms_verb_enable;
+extern const struct vms_verb vms_verb_disable;
+extern const struct vms_verb vms_verb_reload;
+extern const struct vms_verb vms_verb_events;
+extern const struct vms_verb vms_verb_trace;
 extern const struct vms_verb vms_verb_doctor;
 extern const struct vms_verb vms_verb_help;
 

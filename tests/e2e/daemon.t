@@ -1,0 +1,431 @@
+#!/usr/bin/python3
+"""vmsupd: tenants, their lives and their supervisors' deaths, its own death, its verbs, its service manager."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import vmsuptest as t
+from vmsupdtest import Daemon, Line, Notify
+
+s = t.Suite()
+SOAK = bool(os.environ.get("VMSUP_SOAK"))
+KILLS = 100 if SOAK else 5
+SLEEPER = "command: [sleep, '1000']\n"
+CGROUPS = os.path.exists("/sys/fs/cgroup/unified/cgroup.procs") or os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def inside(pid, span):
+    lo, hi = int(span["start"], 16), int(span["end"], 16)
+    t.check_inside(pid, lo, hi)
+
+
+@s.case
+def three_tenants():
+    """redis, a python service and a crasher run side by side, each in a slice of its own, and every verb shows them"""
+    port = free_port()
+    service = "import time, mmap\\nwhile True:\\n    x = bytearray(1 << 20); time.sleep(0.02)\\n"
+    with Daemon(
+        "pool: 16G-64G\nslice: 4G\n",
+        redis="command: [redis-server, --port, '%d', --save, '', --daemonize, 'no']\nrange: auto\ntree-max-commit: 1G\nuser: nobody\n" % port,
+        service='command: [python3, -c, "%s"]\ntree-max-commit: 256M\nrestart: on-failure\n' % service,
+        crasher="command: [sh, -c, 'exit 3']\nrange: auto\nrestart: always\nrestart-delay: 50ms\nrestart-delay-max: 400ms\n",
+    ) as d:
+        for name in "redis", "service":
+            d.wait_state(name, "running")
+        redis = d.of("redis")
+        inside(redis["pid"], redis["range"])
+        d.until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, "redis listens")
+        bench = ["redis-benchmark", "-p", str(port), "-n", "4000", "-c", "8", "-q", "-t", "set,get"]
+        got = subprocess.run(bench, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=90, check=False)
+        t.require(got.returncode == 0 and "GET" in got.stdout, got.stdout)
+        uid = [x.split()[1] for x in t.read_text("/proc/%d/status" % redis["pid"]).splitlines() if x.startswith("Uid:")]
+        t.require(uid == [str(t.NOBODY)], "redis runs as %r" % uid)
+        d.until(lambda: d.of("crasher")["restarts"] >= 3, "the crasher is started again")
+        seen = d.tenants()
+        t.require(seen["crasher"]["status"] in ("exit 3", None), "%r" % seen["crasher"])
+        t.require(seen["service"]["commit"] > 1 << 20 and seen["service"]["restarts"] == 0, "%r" % seen["service"])
+        table = d.ok("status")
+        t.require(all(re.search(r"^%s +\w+" % n, table, re.M) for n in ("redis", "service", "crasher")), table)
+        t.require(json.loads(d.ok("stats", "--json", "service"))["by_call"].get("mmap", 0) > 3, "no calls are counted")
+        t.require("notifications: " in d.ok("stats", "redis"), "stats for people")
+        maps = json.loads(d.ok("maps", "--json", "redis"))
+        t.require(maps["pid"] == redis["pid"] and len(maps["maps"]) > 10, "%r" % maps)
+        events = [json.loads(x) for x in d.ok("events", "--json").splitlines()]
+        t.require({"start", "exit", "restart"} <= {e["event"] for e in events if e["tenant"] == "crasher"}, "%r" % events)
+        t.require(all(e["tenant"] == "redis" for e in (json.loads(x) for x in d.ok("events", "--json", "redis").splitlines())), "filter")
+        d.ok("stop", "crasher")
+        t.require(d.of("crasher")["state"] == "stopped", "%r" % d.of("crasher"))
+        d.ok("restart", "redis", "service")
+        t.require(d.of("redis")["pid"] != redis["pid"] and d.of("redis")["range"] == redis["range"], "a restart keeps the slice")
+
+
+def survive(how, options="", calls=20000, kills=KILLS):
+    guest = "command: [%s, '2', '%d'%s]\n" % (t.place.guest("survive"), calls * (20 if SOAK else 1), how and ", " + how)
+    with Daemon("", guest=guest + options + "start: manual\n") as d:
+        d.ok("start", "guest")
+        for _ in range(kills):
+            time.sleep(0.1)
+            if d.of("guest")["state"] != "running":
+                break
+            d.kill_supervisor("guest")
+        losses = d.of("guest")["losses"]
+        t.require(losses >= min(kills, 3), "only %d supervisors were killed before it ended" % losses)
+        d.until(lambda: d.of("guest")["state"] != "running", "the guest ends", 600)
+        end = d.of("guest")
+        t.require(end["state"] == "stopped" and end["status"] == "exit 0", "%r\n%s" % (end, d.text()))
+        t.require(re.search(r"^right$", d.text(), re.M), d.text())
+        t.require("wrong" not in d.text(), d.text())
+
+
+@s.case
+def supervisor_dies():
+    """a supervisor that is killed is replaced, and the program notices nothing: every result and content is right"""
+    survive("", "range: 64K-0x7fff0000\n")
+
+
+@s.case
+def supervisor_dies_of_forks():
+    """the same of one that forks, with limits of the tree"""
+    survive("fork", "range: 64K-0x7fff0000\nuser: nobody\n", calls=8000)
+
+
+@s.case
+def counts_go_on():
+    """what was counted and what was set stays over a supervisor's death"""
+    with Daemon("", one=SLEEPER.replace("sleep", "sh, -c, 'while :; do /bin/true; sleep 0.05; done', sleep") + "tree-max-commit: 300M\n") as d:
+        d.wait_state("one", "running")
+        d.ok("limit", "one", "--max-commit", "200M")
+        d.until(lambda: json.loads(d.ok("stats", "--json", "one"))["execs"] > 3, "it is counted")
+        before = json.loads(d.ok("stats", "--json", "one"))
+        d.kill_supervisor("one")
+        d.until(lambda: json.loads(d.ok("stats", "--json", "one"))["notifications"] >= before["notifications"] > 0, "it goes on")
+        t.require(json.loads(d.ok("limit", "--json", "one"))["tree_limits"] == {"commit": 200 << 20}, d.ok("limit", "--json", "one"))
+
+
+@s.case
+def vmsupd_dies():
+    """vmsupd is killed: tenants run on, the next one finds them and starts nothing again"""
+    with Daemon("pool: 16G-64G\n", one=SLEEPER + "range: auto\n", two=SLEEPER) as d:
+        before = {n: d.wait_state(n, "running") for n in ("one", "two")}
+        d.kill()
+        d.write("vmsup.conf", "pool: 32G-64G\n")
+        d.start()
+        for name, was in before.items():
+            now = d.of(name)
+            t.require((now["pid"], now["supervisor"], now["range"]) == (was["pid"], was["supervisor"], was["range"]), "%r\n%r" % (was, now))
+        d.kill_supervisor("two")
+        t.require(d.of("two")["pid"] == before["two"]["pid"], "it was started again")
+        d.ok("stop", "one", "two")
+        t.require({x["state"] for x in d.tenants().values()} == {"stopped"}, "%r" % d.tenants())
+
+
+@s.case
+def ended_alone():
+    """what ends while there is no vmsupd is told to the next, and what is restarted is restarted"""
+    with Daemon("", one="command: [sleep, '1']\nrestart: always\nrestart-delay: 10ms\n") as d:
+        was = d.wait_state("one", "running")
+        d.kill()
+        time.sleep(1.5)
+        d.start()
+        d.until(lambda: d.of("one")["pid"] not in (None, was["pid"]), "it runs again")
+
+
+@s.case
+def service_manager():
+    """the service manager is told, keeps the descriptors, and gives them to a vmsupd that has lost supervisors, too"""
+    with Daemon("", one="command: [%s, '2', '40000']\n" % t.place.guest("survive")) as d:
+        d.stop()
+        notify = Notify(d.top)
+        d.start(env={"NOTIFY_SOCKET": notify.path, "WATCHDOG_USEC": "400000"})
+        was = d.wait_state("one", "running")
+        time.sleep(0.7)
+        notify.listen()
+        t.require("READY=1" in notify.said and any(x.startswith("STATUS=1 of 1 ") for x in notify.said), "%r" % notify.said)
+        t.require(notify.said.count("WATCHDOG=1") >= 2, "%r" % notify.said)
+        t.require(sorted(notify.kept) == ["tenant.one." + x for x in ("board", "listener", "start")], "%r" % notify.kept)
+        d.kill()
+        os.kill(was["supervisor"], signal.SIGKILL)
+        names = sorted(notify.kept)
+        fds = [notify.kept[n] for n in names]
+        script = 'export LISTEN_PID=$$; exec "$@"'
+        argv = ["sh", "-c", script, "sh"] + d.argv()
+        # From 3 on, in order.
+        high = [os.dup2(fd, 200 + i) for i, fd in enumerate(fds)]
+        redirections = " ".join("%d<&%d" % (3 + i, fd) for i, fd in enumerate(high))
+        argv[2] = "export LISTEN_PID=$$; exec \"$@\" " + redirections
+        with open(d.log, "ab") as log:
+            d.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=high,
+                                      env=dict(d.env, NOTIFY_SOCKET=notify.path, LISTEN_FDS="3", LISTEN_FDNAMES=":".join(names)))
+        for fd in high:
+            os.close(fd)
+        d.until(lambda: d.vmsup("status").returncode == 0, "it answers")
+        d.until(lambda: d.of("one")["supervisor"], "a new supervisor")
+        t.require(d.of("one")["pid"] == was["pid"], "%r\n%r" % (was, d.of("one")))
+        d.until(lambda: re.search(r"^right$", d.text(), re.M), "the guest ends well", 120)
+        t.require("wrong" not in d.text(), d.text())
+        d.until(lambda: d.of("one")["state"] != "running", "its end is known")
+        d.until(lambda: (notify.listen(), not notify.kept)[1], "the store is emptied")
+        d.vmsup("reload")
+        notify.listen()
+        t.require("RELOADING=1" in notify.said, "%r" % notify.said)
+        notify.close()
+
+
+@s.case
+def reloads():
+    """reload starts what is new, stops what is gone, and keeps the old configuration when a file is wrong"""
+    with Daemon("", one=SLEEPER) as d:
+        was = d.wait_state("one", "running")
+        d.tenant("two", "command: [sleep, '1000']\nrestrat: always\n")
+        d.refused("reload", says="two.conf:2: unknown key 'restrat'; did you mean restart?")
+        t.require(d.of("one")["pid"] == was["pid"] and "two" not in d.tenants(), "%r" % d.tenants())
+        d.tenant("two", SLEEPER)
+        t.require("2 tenants" in d.ok("reload"), "reload")
+        d.wait_state("two", "running")
+        os.unlink(d.etc + "/tenants.d/one.conf")
+        d.proc.send_signal(signal.SIGHUP)
+        d.until(lambda: d.tenants().get("one", {"state": "stopped"})["state"] == "stopped", "one is stopped")
+        t.require(not os.path.exists("/proc/%d" % was["pid"]), "one runs on")
+
+
+@s.case
+def stubborn():
+    """who ignores the stop signal is killed after the stop time, with all that it has started"""
+    script = "trap '' TERM; setsid sleep 1000 & while :; do sleep 1; done"
+    with Daemon("", one='command: [sh, -c, "%s"]\nstop-time: 300ms\n' % script, two=SLEEPER + "stop-signal: USR1\n") as d:
+        d.wait_state("one", "running")
+        d.wait_state("two", "running")
+        d.until(lambda: d.of("one")["processes"] >= 1, "its processes are there")
+        d.ok("stop", "one", "two")
+        t.require(d.of("one")["status"] == "signal KILL", "%r" % d.of("one"))
+        t.require(d.of("two")["status"] == "signal USR1", "%r" % d.of("two"))
+        t.require("1000" not in subprocess.run(["ps", "-eo", "args"], stdout=subprocess.PIPE, text=True, check=True).stdout.replace(
+            "1000', ", ""), "sleepers are left")
+
+
+@s.case
+def places():
+    """a tenant runs as its user, in its directory, with its environment and no other, in a cgroup where there are any"""
+    show = "id -u; id -g; pwd; env | sort | cut -d= -f1 | tr '\\\\n' ' '; echo; echo $WHO; grep ^0:: /proc/self/cgroup; exec sleep 1000"
+    conf = 'command: [sh, -c, "%s"]\nuser: nobody\ndirectory: /usr\nenvironment: {WHO: it is me}\n' % show
+    with Daemon("", env={"SECRET": "1"}, one=conf) as d:
+        d.wait_state("one", "running")
+        d.until(lambda: "it is me" in d.text(), "it has spoken")
+        text = d.text()
+        t.require(re.search(r"^%d\n\d+\n/usr\n" % t.NOBODY, text, re.M) and "SECRET" not in text and " WHO " in text, text)
+        if CGROUPS:
+            t.require("/vmsup-one" in text and d.of("one")["cgroup"].endswith("/vmsup-one"), text)
+            folder = d.of("one")["cgroup"]
+            d.ok("stop", "one")
+            d.until(lambda: not os.path.exists(folder), "its cgroup is removed")
+
+
+@s.case
+def failures():
+    """what cannot be started says why in one sentence, and is shown as failed"""
+    with Daemon("", gone="command: [/no/such/program]\nstart: manual\n", dir=SLEEPER + "directory: /no/such\nstart: manual\n",
+                range=SLEEPER + "range: 4K-64K\nstart: manual\n") as d:
+        d.refused("start", "gone", says="no such program")
+        d.refused("start", "dir", says="/no/such cannot be entered")
+        d.refused("start", "range", says="range")
+        t.require(d.of("gone")["state"] == "failed", "%r" % d.tenants())
+        d.refused("start", "nobody", says="there is no tenant 'nobody'")
+        d.tenant("gone", SLEEPER)
+        d.ok("reload")
+        d.ok("start", "gone")
+        d.refused("start", "gone", says="running already")
+
+
+@s.case
+def limits_of_a_tenant():
+    """limit NAME changes the limits of a tenant as it runs, and for its next start with --save"""
+    script = "import sys, time\\nfor i in range(100000):\\n    try: x = bytearray(64 << 20); print('yes')\\n    except MemoryError: print('no')\\n    sys.stdout.flush(); time.sleep(0.05)"
+    with Daemon("", one='command: [python3, -c, "%s"]\ntree-max-commit: 40M\n' % script) as d:
+        d.until(lambda: d.text().endswith("no\n"), "it is refused")
+        t.require("max-commit" in json.dumps(json.loads(d.ok("stats", "--json", "one"))["limited"]), d.ok("stats", "--json", "one"))
+        t.require(any('"limit"' in x for x in d.ok("events", "--json", "one").splitlines()), "no event tells of it")
+        t.require("max-commit" in d.ok("limit", "one", "--max-commit", "400M", "--save"), "limit")
+        d.until(lambda: d.text().endswith("yes\n"), "it is allowed")
+        d.ok("restart", "one")
+        t.require(d.of("one")["tree_limits"] == {"commit": 400 << 20}, "%r" % d.of("one"))
+        d.ok("limit", "one", "--max-commit", "30M")
+        d.ok("restart", "one")
+        t.require(d.of("one")["tree_limits"] == {"commit": 400 << 20}, "what was not saved is gone")
+        d.refused("limit", "one", "--max-stack", "1M", says="a tree has no limit of heap or stack")
+
+
+@s.case
+def enabled():
+    """enable and disable say what vmsupd starts by itself, and stay"""
+    with Daemon("", one=SLEEPER + "start: manual\n", two=SLEEPER) as d:
+        t.require(d.of("one")["state"] == "stopped", "%r" % d.tenants())
+        d.wait_state("two", "running")
+        d.ok("enable", "one")
+        d.ok("disable", "two")
+        d.stop()
+        d.start()
+        d.wait_state("one", "running")
+        t.require(d.of("two")["state"] == "stopped", "%r" % d.tenants())
+
+
+@s.case
+def traced():
+    """trace NAME shows calls as they are decided, until the reader goes"""
+    with Daemon("", one="command: [sh, -c, 'while :; do /bin/true; done']\n") as d:
+        d.wait_state("one", "running")
+        proc = subprocess.Popen([t.place.vmsup(), "trace", "one"], env=d.env, stdout=subprocess.PIPE)
+        lines = [json.loads(proc.stdout.readline()) for _ in range(60)]
+        proc.kill()
+        proc.stdout.close()
+        proc.wait()
+        t.require(lines[0]["event"] == "start" and any(x.get("call") == "mmap" for x in lines), "%r" % lines[:5])
+        count = d.of("one")["seconds"]
+        time.sleep(1)
+        t.require(d.of("one")["state"] == "running" and d.of("one")["losses"] == 0, "%r %r" % (count, d.of("one")))
+
+
+@s.case
+def followed():
+    """events -f tells what happens when it happens"""
+    with Daemon("", one=SLEEPER) as d:
+        d.wait_state("one", "running")
+        proc = subprocess.Popen([t.place.vmsup(), "events", "--json", "-f", "one"], env=d.env, stdout=subprocess.PIPE, text=True)
+        t.require(json.loads(proc.stdout.readline())["event"] == "start", "the past")
+        d.kill_supervisor("one")
+        seen = [json.loads(proc.stdout.readline())["event"] for _ in range(2)]
+        proc.kill()
+        proc.stdout.close()
+        proc.wait()
+        t.require(seen == ["lost", "adopted"], "%r" % seen)
+
+
+@s.case
+def rights():
+    """root may do all, operators all but policy, a tenant's user may look at its own, others nothing"""
+    with Daemon("socket-group: daemon\n", mine=SLEEPER + "user: nobody\n", other=SLEEPER) as d:
+        d.wait_state("mine", "running")
+        d.wait_state("other", "running")
+        nobody, daemon, stranger = {"user": t.NOBODY}, {"user": 4242, "groups": "1"}, {"user": 4243}
+        t.require(set(d.tenants(**nobody)) == {"mine"} and set(d.tenants(**daemon)) == {"mine", "other"}, "who sees whom")
+        d.ok("stats", "mine", **nobody)
+        d.ok("maps", "mine", **nobody)
+        d.refused("stats", "other", says="there is no tenant 'other' that you may ask for", **nobody)
+        d.refused("stop", "mine", says="only root and members", **nobody)
+        d.refused("trace", "mine", says="only root and members", **nobody)
+        d.refused("limit", "mine", "--max-commit", "1G", says="only root", **nobody)
+        d.refused("limit", "mine", "--max-commit", "1G", says="only root", **daemon)
+        d.refused("reload", says="only root", **daemon)
+        d.refused("disable", "mine", says="only root", **daemon)
+        d.ok("restart", "other", **daemon)
+        d.refused("status", says="only root, members of the group", **stranger)
+
+
+@s.case
+def hostile_clients():
+    """slow, broken and hostile clients neither stop vmsupd nor grow it"""
+    with Daemon("", one=SLEEPER) as d:
+        d.wait_state("one", "running")
+        size = lambda: int(t.read_text("/proc/%d/statm" % d.proc.pid).split()[1])
+        before = size()
+        first = Line(d.socket, hello=False)
+        t.require("must be hello" in first.ask({"verb": "status"})["error"], "without a hello")
+        other = Line(d.socket, hello=False)
+        t.require("version" in other.ask({"verb": "hello", "version": 99})["error"], "another version")
+        huge = Line(d.socket)
+        huge.sock.sendall(struct_pack(1 << 30) + b"x" * 1000)
+        t.require(huge.receive() is None, "a huge request is hung up on")
+        broken = Line(d.socket)
+        broken.send(b"\xff{]")
+        t.require("JSON" in broken.receive()["error"], "what is no JSON is told")
+        broken.send(b"[1]")
+        t.require("JSON object" in broken.receive()["error"], "what is no object is told")
+        half = Line(d.socket)
+        half.sock.sendall(struct_pack(500) + b"{")
+        # Many that only sit there.
+        many = []
+        for _ in range(200):
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(5)
+            try:
+                sock.connect(d.socket)
+            except OSError:
+                pass
+            many.append(sock)
+        time.sleep(0.3)
+        for sock in many:
+            sock.close()
+        d.until(lambda: d.vmsup("status").returncode == 0, "it answers again")
+        # Who follows and never reads.
+        deaf = Line(d.socket)
+        deaf.ask({"verb": "events", "follow": True})
+        talker = Line(d.socket)
+        for _ in range(300):
+            for verb in "stop", "start":
+                talker.ask({"verb": verb, "tenant": "one"})
+        # Who asks and asks, and does not read.
+        greedy = Line(d.socket)
+        greedy.sock.settimeout(2)
+        try:
+            for _ in range(20000):
+                greedy.send(b'{"verb": "status", "id": 1}')
+        except (TimeoutError, socket.timeout):
+            pass
+        d.ok("status")
+        t.require(size() - before < 12000, "it has grown from %d to %d pages" % (before, size()))
+        for line in first, other, huge, broken, half, deaf, talker, greedy:
+            line.close()
+
+
+def struct_pack(n):
+    return n.to_bytes(4, "big")
+
+
+@s.case
+def wrong_configurations():
+    """a wrong configuration is told with file and line, and vmsupd does not start"""
+    with Daemon("") as d:
+        d.stop()
+        for conf, name, text, says in (
+            ("", "one", "command: [true]\nrange: auto\n", "there is no pool"),
+            ("pool: 1G-2G\nslice: 1G\n", "one", None, None),
+            ("pool: 1G-4G\nslice: 4G\n", "one", "command: [true]\nrange: auto\n", "no room for tenant one"),
+            ("pol: 1G-4G\n", "one", "command: [true]\n", r"vmsup.conf:1: unknown key 'pol'; did you mean pool\?"),
+            ("", "one", "range: 64K-1G\n", "command is missing"),
+            ("", "one", "command: [true]\nuser: nosuchuser\n", "one.conf:2: user: there is no user 'nosuchuser'"),
+            ("", "one", "command: [true]\nstop-time: soon\n", "one.conf:2: stop-time: 'soon'"),
+            ("", "one", "command: [true]\nmax-commit: 1X\n", "one.conf:2: "),
+            ("", "one", "command: [true]\nrestart: no\nrestart: always\n", "second time, after line 2"),
+            ("", "o ne", "command: [true]\n", "a tenant's name"),
+        ):
+            if text is None:
+                continue
+            for old in os.listdir(d.etc + "/tenants.d"):
+                os.unlink(d.etc + "/tenants.d/" + old)
+            d.write("vmsup.conf", conf)
+            d.tenant(name, text)
+            got = subprocess.run(d.argv(), env=d.env, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+            t.require(got.returncode == 2 and len(got.stderr.splitlines()) == 1 and re.search(says, got.stderr), "%r: %r" % (text, got))
+
+
+@s.case
+def two_of_a_pool():
+    """slices of a pool are disjoint, also from ranges that tenants name, and two tenants that collide are both named"""
+    with Daemon("pool: 16G-48G\nslice: 8G\n", a=SLEEPER + "range: auto\n", b=SLEEPER + "range: 20G-26G\n", c=SLEEPER + "range: auto\n") as d:
+        seen = sorted((int(d.wait_state(n, "running")["range"]["start"], 16) >> 30, n) for n in "abc")
+        t.require(seen == [(20, "b"), (26, "a"), (34, "c")], "%r" % seen)
+        d.tenant("e", SLEEPER + "range: 24G-28G\n")
+        d.refused("reload", says="tenants b and e both have addresses from")
+
+
+s.main()
