@@ -83,7 +83,7 @@ static int next(struct reader *rd)
 }
 
 /* The text of the current event, when it is a plain word or a quoted one that can be one; borrowed. */
-static int get_word(struct reader *rd, const char *what, const char **ret_word)
+static int get_text(struct reader *rd, const char *what, bool has_lines, const char **ret_word)
 {
 	const char *text = (const char *)rd->event.data.scalar.value;
 
@@ -97,11 +97,16 @@ static int get_word(struct reader *rd, const char *what, const char **ret_word)
 	if (strlen(text) != rd->event.data.scalar.length)
 		return fatal(rd, event_line(rd), "%s has a zero byte", what);
 	for (const char *c = text; *c; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
+		if (((unsigned char)*c < ' ' || *c == 0x7f) && !(has_lines && (*c == '\n' || *c == '\t')))
 			return fatal(rd, event_line(rd), "%s has a control character", what);
 	}
 	*ret_word = text;
 	return 0;
+}
+
+static int get_word(struct reader *rd, const char *what, const char **ret_word)
+{
+	return get_text(rd, what, false, ret_word);
 }
 
 static const struct vms_keys *own_keys(const struct reader *rd)
@@ -273,7 +278,8 @@ static int read_words(struct reader *rd, const struct vms_key *key)
 		r = next(rd);
 		if (r < 0 || rd->event.type == YAML_SEQUENCE_END_EVENT)
 			return r;
-		r = get_word(rd, key->name, &word);
+		/* A script may be one word of a command. */
+		r = get_text(rd, key->name, true, &word);
 		if (r == 0)
 			r = take_word(rd, key, NULL, word);
 		if (r < 0)
@@ -298,7 +304,7 @@ static int read_map(struct reader *rd, const struct vms_key *key)
 			return vms_err_set(rd->err, -ENOMEM, "out of memory");
 		r = next(rd);
 		if (r == 0)
-			r = get_word(rd, inner, &word);
+			r = get_text(rd, inner, true, &word);
 		if (r == 0)
 			r = take_word(rd, key, inner, word);
 		free(inner);

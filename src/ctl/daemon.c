@@ -127,7 +127,8 @@ int vms_daemon_ask(struct vms_daemon_line *line, json_t *ask, json_t **ret_resul
 	json_object_set_new(ask, "id", json_integer(++line->id));
 	r = send_json(line, ask);
 	json_decref(ask);
-	if (r == 0)
+	/* Who is refused may have been told before it could ask. */
+	if (r == 0 || r == -EPIPE || r == -ECONNRESET)
 		r = receive_json(line, &reply, ret_fd);
 	if (r < 0)
 		return no_answer(r, err);

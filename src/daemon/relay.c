@@ -15,13 +15,19 @@
 #include "vmsup/wire/msg.h"
 
 #define REPLY_MAX ((size_t)16 << 20)
-#define PATIENCE_S 5
+/* A supervisor that has just been started does not answer yet. */
+#define TICK_NS 50000000
+#define MAX_TICKS 100
 
 struct vms_relay {
 	struct vms_client *client;
 	int fd, timer; /* owned */
 	struct vms_watch *watch, *timer_watch;
 	struct vms_inbox in;
+	pid_t pid; /* of the supervisor */
+	char *ask; /* owned; NULL: it has been sent */
+	size_t ask_len;
+	unsigned int ticks;
 	void (*on_success)(void *arg); /* may be NULL */
 	void *arg; /* owned, by free */
 };
@@ -35,6 +41,7 @@ void vms_relay_free(struct vms_relay *relay)
 	vms_fd_close(&relay->fd);
 	vms_fd_close(&relay->timer);
 	vms_inbox_done(&relay->in);
+	free(relay->ask);
 	free(relay->arg);
 	free(relay);
 }
@@ -74,13 +81,6 @@ static void on_reply(void *arg, int fd, unsigned int events)
 											     "the tenant's supervisor gave no answer");
 }
 
-static void on_timeout(void *arg, int fd, unsigned int events)
-{
-	(void)fd;
-	(void)events;
-	finish(arg, NULL, -ETIMEDOUT, "the tenant's supervisor gave no answer in time");
-}
-
 static int connect_to(pid_t pid)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -97,36 +97,65 @@ static int connect_to(pid_t pid)
 	return vms_fd_steal(&fd);
 }
 
+/* 0; -EAGAIN: nobody listens yet; another negative errno. */
+static int send_ask(struct vms_relay *relay)
+{
+	int r;
+
+	relay->fd = connect_to(relay->pid);
+	if (relay->fd == -ENOENT || relay->fd == -ECONNREFUSED)
+		return -EAGAIN;
+	if (relay->fd < 0)
+		return relay->fd;
+	/* A new socket has room for a line. */
+	if (send(relay->fd, relay->ask, relay->ask_len, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)relay->ask_len)
+		return -EIO;
+	free(relay->ask);
+	relay->ask = NULL;
+	r = vms_loop_add(relay->client->server->daemon->loop, relay->fd, VMS_WATCH_READ, -2, on_reply, relay, &relay->watch);
+	return r;
+}
+
+static void on_tick(void *arg, int fd, unsigned int events)
+{
+	struct vms_relay *relay = arg;
+	uint64_t ticks;
+	int r = -EAGAIN;
+
+	(void)events;
+	if (read(fd, &ticks, sizeof(ticks)) < 0)
+		return;
+	if (relay->ask)
+		r = send_ask(relay);
+	if (r < 0 && r != -EAGAIN)
+		finish(relay, NULL, r, "the tenant's supervisor cannot be asked");
+	else if (++relay->ticks > MAX_TICKS)
+		finish(relay, NULL, -ETIMEDOUT, "the tenant's supervisor gave no answer in time");
+}
+
 int vms_relay_start(struct vms_client *client, pid_t pid, char *ask, size_t len, void (*on_success)(void *arg), void *arg,
 		    struct vms_err *err)
 {
-	const struct itimerspec patience = { .it_value.tv_sec = PATIENCE_S };
+	const struct itimerspec often = { .it_value.tv_nsec = TICK_NS, .it_interval.tv_nsec = TICK_NS };
 	struct vms_loop *loop = client->server->daemon->loop;
 	struct vms_relay *relay = calloc(1, sizeof(*relay));
-	int r = relay ? 0 : -ENOMEM;
+	int r;
 
 	if (!relay) {
 		free(ask);
 		free(arg);
-		return vms_err_set(err, r, "out of memory");
+		return vms_err_set(err, -ENOMEM, "out of memory");
 	}
-	*relay = (struct vms_relay){ .client = client, .fd = connect_to(pid), .timer = -1, .on_success = on_success, .arg = arg };
+	*relay = (struct vms_relay){ .client = client, .fd = -1, .timer = -1, .pid = pid, .ask = ask, .ask_len = len,
+				     .on_success = on_success, .arg = arg };
 	vms_inbox_init(&relay->in, REPLY_MAX);
-	if (relay->fd < 0)
-		r = relay->fd;
-	/* A new socket has room for a line. */
-	if (r == 0 && send(relay->fd, ask, len, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)len)
-		r = -EIO;
-	free(ask);
 	relay->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (r == 0 && (relay->timer < 0 || timerfd_settime(relay->timer, 0, &patience, NULL) < 0))
-		r = -errno;
+	r = relay->timer < 0 || timerfd_settime(relay->timer, 0, &often, NULL) < 0 ? -errno : 0;
 	if (r == 0)
-		r = vms_loop_add(loop, relay->timer, VMS_WATCH_READ, -2, on_timeout, relay, &relay->timer_watch);
+		r = vms_loop_add(loop, relay->timer, VMS_WATCH_READ, -2, on_tick, relay, &relay->timer_watch);
 	if (r == 0)
-		r = vms_loop_add(loop, relay->fd, VMS_WATCH_READ, -2, on_reply, relay, &relay->watch);
-	if (r < 0) {
-		relay->fd = relay->fd < 0 ? -1 : relay->fd;
+		r = send_ask(relay);
+	if (r < 0 && r != -EAGAIN) {
 		vms_relay_free(relay);
 		return vms_err_set(err, r, "the tenant's supervisor cannot be asked: %s", strerror(-r));
 	}

@@ -26,6 +26,22 @@
 
 /* --- output ---------------------------------------------------------------------------------------- */
 
+/* Asked already, while an answer is under way. */
+static bool has_more(const struct vms_client *client)
+{
+	return client->in.len - client->in.taken >= 4 && client->in.seen != client->in.len;
+}
+
+/* Who asks further before it has been answered may fill its buffer, no more. What is in there comes next once it can be answered. */
+static void update_watch(struct vms_client *client)
+{
+	unsigned int events = client->in.len - client->in.taken < client->in.max ? VMS_WATCH_READ : 0;
+
+	if (client->out_len || (!client->waits && has_more(client)))
+		events |= VMS_WATCH_WRITE;
+	vms_watch_set(client->watch, events);
+}
+
 static void send_out(struct vms_client *client)
 {
 	while (client->out_sent < client->out_len) {
@@ -49,7 +65,7 @@ static void send_out(struct vms_client *client)
 	} else if (!client->sent_ns) {
 		client->sent_ns = vms_daemon_now_ns();
 	}
-	vms_watch_set(client->watch, client->out_len ? VMS_WATCH_READ | VMS_WATCH_WRITE : VMS_WATCH_READ);
+	update_watch(client);
 }
 
 static bool append(struct vms_client *client, const void *bytes, size_t len)
@@ -202,6 +218,7 @@ static void read_next(struct vms_client *client)
 		client->asked_ns = 0;
 		answer(client, bytes, len);
 	} else if (r == -EAGAIN) {
+		client->in.seen = client->in.len;
 		client->asked_ns = client->in.len > client->in.taken ? client->asked_ns ? client->asked_ns : vms_daemon_now_ns() : 0;
 	} else {
 		vms_client_drop(client);
@@ -216,20 +233,19 @@ static void on_client(void *arg, int fd, unsigned int events)
 
 	if (events & VMS_WATCH_READ) {
 		r = vms_inbox_receive(&client->in, fd, &count);
-		if (r < 0 && r != -EAGAIN && r != -EMSGSIZE)
-			count = 0;
-		/* Who asks further before it has been answered may fill its buffer, no more. */
-		if (count == 0 || (r == -EMSGSIZE && !client->waits)) {
+		if (count == 0 || (r < 0 && r != -EAGAIN && r != -EMSGSIZE)) {
 			vms_client_drop(client);
 			return;
 		}
-		if (r == -EMSGSIZE)
-			vms_watch_set(client->watch, VMS_WATCH_WRITE);
+		/* Not looked at yet. */
+		client->in.seen = client->in.taken;
 	}
 	if (client->out_len)
 		send_out(client);
 	if (client->fd >= 0)
 		read_next(client);
+	if (client->fd >= 0)
+		update_watch(client);
 }
 
 /* --- connections ------------------------------------------------------------------------------------ */
