@@ -287,6 +287,47 @@ static int read_words(struct reader *rd, const struct vms_key *key)
 	}
 }
 
+/*
+ * Words that stand in one string, as in a simple shell: blanks part them, '...' and "..." hold them together, a backslash takes the next
+ * character as it is. Nothing is expanded.
+ */
+static int take_split(struct reader *rd, const struct vms_key *key, const char *text)
+{
+	char *word = malloc(strlen(text) + 1), quote = 0;
+	bool has_word = false;
+	size_t n = 0;
+	int r = 0;
+
+	if (!word)
+		return vms_err_set(rd->err, -ENOMEM, "out of memory");
+	for (const char *c = text; r == 0 && *c; c++) {
+		const bool blank = *c == ' ' || *c == '\t' || *c == '\n';
+
+		if (quote ? *c == quote : *c == '\'' || *c == '"') {
+			quote = quote ? 0 : *c;
+			has_word = true;
+		} else if (!quote && blank) {
+			word[n] = '\0';
+			if (has_word)
+				r = take_word(rd, key, NULL, word);
+			has_word = false;
+			n = 0;
+		} else {
+			if (*c == '\\' && quote != '\'' && c[1])
+				c++;
+			word[n++] = *c;
+			has_word = true;
+		}
+	}
+	word[n] = '\0';
+	if (r == 0 && quote)
+		r = wrong(rd, event_line(rd), "%s: a quote is not closed", key->name);
+	else if (r == 0 && has_word)
+		r = take_word(rd, key, NULL, word);
+	free(word);
+	return r;
+}
+
 static int read_map(struct reader *rd, const struct vms_key *key)
 {
 	for (;;) {
@@ -332,8 +373,10 @@ static int read_key(struct reader *rd, const struct vms_key *key)
 		return read_map(rd, key);
 	if (key->kind == VMS_KEY_MAP || rd->event.type != YAML_SCALAR_EVENT)
 		return fatal(rd, event_line(rd), "%s is to be written as %s: %s", key->name, key->name, key->example);
-	r = get_word(rd, key->name, &word);
-	return r < 0 ? r : take_word(rd, key, NULL, word);
+	r = get_text(rd, key->name, key->kind == VMS_KEY_WORDS, &word);
+	if (r < 0)
+		return r;
+	return key->kind == VMS_KEY_WORDS ? take_split(rd, key, word) : take_word(rd, key, NULL, word);
 }
 
 static int read_keys(struct reader *rd)

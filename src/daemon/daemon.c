@@ -10,12 +10,17 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "vmsup/base/fd.h"
 #include "vmsup/base/log.h"
+#include "vmsup/daemon/metrics.h"
+
+/* metrics-file is written so often. */
+#define METRICS_S 15
 
 long long vms_daemon_now_ns(void)
 {
@@ -230,6 +235,27 @@ static int make_folders(struct vms_daemon *daemon, struct vms_err *err)
 	return r;
 }
 
+static void on_metrics(void *arg, int fd, unsigned int events)
+{
+	uint64_t ticks;
+
+	(void)events;
+	if (read(fd, &ticks, sizeof(ticks)) == sizeof(ticks))
+		vms_metrics_write(arg);
+}
+
+static int watch_metrics(struct vms_daemon *daemon, struct vms_err *err)
+{
+	const struct itimerspec often = { .it_value.tv_nsec = 1, .it_interval.tv_sec = METRICS_S };
+	int r;
+
+	daemon->metrics_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	r = daemon->metrics_timer >= 0 && timerfd_settime(daemon->metrics_timer, 0, &often, NULL) == 0 ? 0 : -errno;
+	if (r == 0)
+		r = vms_loop_add(daemon->loop, daemon->metrics_timer, VMS_WATCH_READ, -2, on_metrics, daemon, &daemon->metrics_watch);
+	return r < 0 ? vms_err_set(err, r, "cannot make a timer: %s", strerror(-r)) : 0;
+}
+
 static int start(struct vms_daemon *daemon, struct vms_err *err)
 {
 	int r = make_folders(daemon, err), socket;
@@ -257,6 +283,10 @@ static int start(struct vms_daemon *daemon, struct vms_err *err)
 	connect_tenants(daemon);
 	r = vms_server_new(daemon, socket, err);
 	if (r == 0)
+		r = vms_http_start(daemon, err);
+	if (r == 0)
+		r = watch_metrics(daemon, err);
+	if (r == 0)
 		follow(daemon);
 	return r;
 }
@@ -264,6 +294,12 @@ static int start(struct vms_daemon *daemon, struct vms_err *err)
 static void done(struct vms_daemon *daemon)
 {
 	vms_server_free(daemon->server);
+	vms_http_stop(daemon);
+	vms_watch_free(daemon->metrics_watch);
+	vms_fd_close(&daemon->metrics_timer);
+	/* What nobody keeps up to date is taken for true. */
+	if (daemon->conf.metrics_file)
+		(void)unlink(daemon->conf.metrics_file);
 	while (daemon->tenants)
 		vms_tenant_free(daemon->tenants);
 	vms_watch_free(daemon->signal_watch);
@@ -279,7 +315,8 @@ static void done(struct vms_daemon *daemon)
 
 int vms_daemon_main(const struct vms_daemon_options *options)
 {
-	struct vms_daemon daemon = { .options = *options, .signal_fd = -1, .watchdog = -1, .link_folder = -1 };
+	struct vms_daemon daemon = { .options = *options, .signal_fd = -1, .watchdog = -1, .link_folder = -1, .http_timer = -1,
+				     .metrics_timer = -1 };
 	struct vms_err err = VMS_ERR_INIT;
 	int status = 0;
 

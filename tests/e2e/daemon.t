@@ -4,10 +4,13 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import time
+import urllib.error
+import urllib.request
 
 import vmsuptest as t
 from vmsupdtest import Daemon, Line, Notify
@@ -394,6 +397,56 @@ def struct_pack(n):
     return n.to_bytes(4, "big")
 
 
+def fetch(port, path="/metrics", headers=None, method="GET"):
+    request = urllib.request.Request("http://127.0.0.1:%d%s" % (port, path), headers=headers or {}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as got:
+            return got.status, got.headers["Content-Type"], got.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, "", ""
+
+
+@s.case
+def metrics():
+    """metrics are served over HTTP and written to a file, in forms that Prometheus' own tool finds right"""
+    port = free_port()
+    with Daemon("") as d:
+        d.stop()
+        d.write("vmsup.conf", "metrics-address: 127.0.0.1:%d\nmetrics-file: %s/vmsup.prom\n" % (port, d.top))
+        d.tenant("one", "command: [sh, -c, 'while :; do /bin/true; sleep 0.02; done']\ntree-max-commit: 1G\n")
+        d.start()
+        d.wait_state("one", "running")
+        calls = lambda text: float(re.search(r'^vmsup_calls_total\{tenant="one",call="execve"\} (\S+)$', text, re.M).group(1))
+        d.until(lambda: calls(fetch(port)[2]) > 3, "calls are counted")
+        before = calls(fetch(port)[2])
+        d.kill_supervisor("one")
+        d.until(lambda: calls(fetch(port)[2]) >= before, "counters go on")
+        status, kind, text = fetch(port)
+        t.require(status == 200 and kind.startswith("text/plain") and "# EOF" not in text, kind)
+        t.require(re.search(r'^vmsup_supervisor_losses_total\{tenant="one"\} 1$', text, re.M), text)
+        t.require('vmsup_call_duration_seconds_bucket{tenant="one",le="+Inf"}' in text, text)
+        t.require(re.search(r'^vmsup_commit_limit_bytes\{tenant="one"\} 1073741824$', text, re.M), text)
+        status, kind, other = fetch(port, headers={"Accept": "application/openmetrics-text"})
+        t.require(status == 200 and kind.startswith("application/openmetrics-text") and other.endswith("# EOF\n"), kind)
+        t.require(fetch(port, "/")[0] == 404 and fetch(port, method="POST")[0] == 405, "other requests")
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(10)]
+        idle[0].sendall(b"GET /metrics")
+        t.require(fetch(port)[0] == 200, "idle connections")
+        for sock in idle:
+            sock.close()
+        d.until(lambda: "vmsup_tenant_up" in t.read_text(d.top + "/vmsup.prom"), "the file is written")
+        d.stop()
+        t.require(not os.path.exists(d.top + "/vmsup.prom"), "the file is left")
+        if not shutil.which("promtool"):
+            raise t.Skip("promtool is not installed (package prometheus): the forms were not checked by it")
+        got = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             check=False)
+        t.require(got.returncode == 0 and not got.stdout, got.stdout)
+        d.write("vmsup.conf", "metrics-address: here\n")
+        got = subprocess.run(d.argv(), env=d.env, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        t.require(got.returncode == 2 and "metrics-address: 'here'" in got.stderr, got.stderr)
+
+
 @s.case
 def wrong_configurations():
     """a wrong configuration is told with file and line, and vmsupd does not start"""
@@ -408,6 +461,9 @@ def wrong_configurations():
             ("", "one", "command: [true]\nuser: nosuchuser\n", "one.conf:2: user: there is no user 'nosuchuser'"),
             ("", "one", "command: [true]\nstop-time: soon\n", "one.conf:2: stop-time: 'soon'"),
             ("", "one", "command: [true]\nmax-commit: 1X\n", "one.conf:2: "),
+            ("", "one", "command: [true]\ncpu-max: rubbish\n", "one.conf:2: cpu-max: 'rubbish'"),
+            ("pool: 1G-4G\n", "one", "command: [true]\nrange: auto\nva-bits: 39\n", "range: auto and va-bits"),
+            ("", "one", "command: \"sh -c 'exit 1\"\n", "a quote is not closed"),
             ("", "one", "command: [true]\nrestart: no\nrestart: always\n", "second time, after line 2"),
             ("", "o ne", "command: [true]\n", "a tenant's name"),
         ):

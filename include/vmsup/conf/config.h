@@ -15,7 +15,7 @@
 
 enum vms_key_kind {
 	VMS_KEY_WORD, /* key: word */
-	VMS_KEY_WORDS, /* key: [word, ...], or one word */
+	VMS_KEY_WORDS, /* key: [word, ...], or words in one string, as in a shell */
 	VMS_KEY_MAP, /* key: {name: word, ...} */
 };
 

@@ -35,6 +35,8 @@ struct vms_tenant_conf {
 	struct vms_settings settings[3]; /* options of run: of its profile, its file, and what was saved; the weakest first */
 	char **words; /* owned, as are its elements: those that hold, range: auto resolved; ends with NULL */
 	size_t nr_words;
+	bool replaces_command; /* while a stronger file is read */
+	size_t weaker_environment; /* the same: so many are of a weaker one */
 	char **command; /* owned; ends with NULL */
 	size_t nr_command;
 	char **environment; /* owned: NAME=VALUE; ends with NULL */

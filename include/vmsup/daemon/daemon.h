@@ -19,6 +19,7 @@
 #include "vmsup/sup/loop.h"
 #include "vmsup/sup/supervisor.h"
 
+struct MHD_Daemon;
 struct vms_server;
 struct vms_tenant;
 
@@ -40,6 +41,10 @@ struct vms_daemon {
 	int link_folder; /* owned: where supervisors listen for a new vmsupd */
 	char *cgroup; /* owned: the folder under which tenants have theirs; NULL: none can be had */
 	bool is_leaving; /* ends once the tenants have been stopped */
+	struct MHD_Daemon *http; /* owned; NULL: off */
+	int http_timer, metrics_timer; /* owned */
+	struct vms_watch *http_watch, *http_timer_watch, *metrics_watch;
+	bool metrics_told; /* that metrics-file cannot be written */
 };
 
 /* --- tenant.c: the life of a tenant ------------------------------------------------------------- */
