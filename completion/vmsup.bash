@@ -53,13 +53,21 @@ _vmsup_value()
 	esac
 }
 
+# The tenants of vmsupd, if it runs.
+_vmsup_tenants()
+{
+	"$vmsup" status 2>/dev/null | while read -r name _; do [[ $name != TENANT ]] && echo "$name"; done
+}
+
 _vmsup_argument()
 {
 	case $verb in
 	maps | limit)
 		local pid
-		_vmsup_words '' $("$vmsup" ps 2>/dev/null | while read -r _ _ _ _ pid _; do [[ $pid == [0-9]* ]] && echo "$pid"; done)
+		_vmsup_words '' $("$vmsup" ps 2>/dev/null | while read -r _ _ _ _ pid _; do [[ $pid == [0-9]* ]] && echo "$pid"; done) \
+			$(_vmsup_tenants)
 		;;
+	status | stats | start | stop | restart | enable | disable | events | trace) _vmsup_words '' $(_vmsup_tenants) ;;
 	check)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")

@@ -5,18 +5,21 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "vmsup/base/log.h"
 #include "vmsup/cli/help.h"
 #include "vmsup/conf/config.h"
 #include "vmsup/conf/profile.h"
+#include "vmsup/conf/tenant.h"
 
 static const char check_help[] =
-	"Usage: vmsup check FILE...\n"
+	"Usage: vmsup check FILE|DIR...\n"
 	"\n"
 	"Say whether each FILE is a right configuration file; see vmsup.conf(5). Every line that is\n"
 	"not is told on stderr. What depends on the machine or on the program is looked at when one\n"
-	"is run.\n"
+	"is run. A file in a folder tenants.d is one of a tenant of vmsupd; a DIR is all of\n"
+	"vmsupd's, with vmsup.conf and tenants.d.\n"
 	"\n"
 	"  -h, --help  print this and exit\n"
 	"\n"
@@ -49,19 +52,60 @@ static int check_with_profile(const char *path, const char *profile, const struc
 	return r;
 }
 
+static bool is_of_tenant(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const size_t len = slash ? (size_t)(slash - path) : 0;
+
+	return len >= strlen("tenants.d") && strncmp(slash - strlen("tenants.d"), "tenants.d", strlen("tenants.d")) == 0 &&
+	       (len == strlen("tenants.d") || slash[-(int)strlen("tenants.d") - 1] == '/');
+}
+
+static int check_tenant(const char *path, const struct vms_config_tell *all, struct vms_err *err)
+{
+	struct vms_tenant_conf conf;
+	int r = vms_tenant_conf_load(path, all, &conf, err);
+
+	if (r == 0)
+		vms_tenant_conf_done(&conf);
+	return r;
+}
+
+static int check_folder(const char *path, const struct vms_config_tell *all, struct vms_err *err)
+{
+	struct vms_daemon_conf conf;
+	int r = vms_daemon_conf_load(path, NULL, NULL, 0, all, &conf, err);
+
+	if (r == 0)
+		vms_daemon_conf_done(&conf);
+	return r;
+}
+
+static int check_file(const char *path, const struct vms_config_tell *all, struct vms_err *err)
+{
+	struct vms_settings settings = { .nr = 0 };
+	const char *profile;
+	int r = vms_config_load(path, all, &settings, err);
+
+	profile = r == 0 ? vms_settings_text(&settings, "profile") : NULL;
+	if (profile)
+		r = check_with_profile(path, profile, &settings, err);
+	vms_settings_done(&settings);
+	return r;
+}
+
 static bool is_right(const char *path)
 {
 	unsigned int told = 0;
 	const struct vms_config_tell all = { .tell = tell, .arg = &told };
 	struct vms_err err = VMS_ERR_INIT;
-	struct vms_settings settings = { .nr = 0 };
-	const char *profile;
-	int r = vms_config_load(path, &all, &settings, &err);
+	struct stat st;
+	int r;
 
-	profile = r == 0 ? vms_settings_text(&settings, "profile") : NULL;
-	if (profile)
-		r = check_with_profile(path, profile, &settings, &err);
-	vms_settings_done(&settings);
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		r = check_folder(path, &all, &err);
+	else
+		r = is_of_tenant(path) ? check_tenant(path, &all, &err) : check_file(path, &all, &err);
 	if (r < 0 && !told)
 		vms_log("%s", err.text);
 	return r == 0;
@@ -80,7 +124,7 @@ static int check_run(int argc, char **argv)
 		return VMS_EXIT_USAGE;
 	}
 	if (first >= argc) {
-		vms_log("check: which file? Usage: vmsup check FILE...");
+		vms_log("check: which file? Usage: vmsup check FILE|DIR...");
 		return VMS_EXIT_USAGE;
 	}
 	for (int i = first; i < argc; i++) {
