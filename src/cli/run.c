@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,7 +16,10 @@
 #include "vmsup/cli/front.h"
 #include "vmsup/cli/help.h"
 #include "vmsup/conf/options.h"
+#include "vmsup/ctl/daemon.h"
 #include "vmsup/ctl/server.h"
+#include "vmsup/ctl/start.h"
+#include "vmsup/host/spawn.h"
 #include "vmsup/sup/supervisor.h"
 
 static const char run_help[] =
@@ -76,6 +80,8 @@ static const char run_help[] =
 	"                      that signal, too) or kill (SIGKILL)\n"
 	"  --config FILE       take options from FILE, in which each has a key of the same name;\n"
 	"                      those of the command line are stronger; see vmsup.conf(5)\n"
+	"  --tenant NAME       run PROG as the tenant NAME of vmsupd would be: with its options, below\n"
+	"                      those given here, its user, groups, directory and environment\n"
 	"  --profile NAME      take options from the profile NAME, below those of FILE\n"
 	"  -h, --help          print this and exit\n"
 	"\n"
@@ -90,14 +96,22 @@ static const char run_help[] =
 	"  vmsup run --range 0x10000-0x7fff0000 -- cat /proc/self/maps\n";
 
 /* The supervisor process, from the fork to its end. What goes wrong in it, it tells the front. */
-static int supervise(const struct vms_run_options *options, const struct vms_rlimits *given, int front_fd)
+static int supervise(const struct vms_run_options *options, const struct vms_rlimits *given, int front_fd,
+		     const struct vms_start *place)
 {
+	const struct vms_spawn_place where = {
+		.has_user = place->has_user && (geteuid() == 0), .uid = place->uid, .gid = place->gid, .groups = place->groups,
+		.nr_groups = place->nr_groups, .directory = place->directory, .cgroup_procs = -1,
+	};
+	const struct vms_tenancy tenancy = { .name = place->name, .start_fd = -1, .board_fd = -1, .listener = -1, .place = &where };
 	struct vms_ctl_server *server = NULL;
 	struct vms_err err = VMS_ERR_INIT;
 	struct vms_sup *sup = NULL;
 	int status;
 
-	if (vms_sup_new(options, given, front_fd, NULL, &sup) < 0)
+	if (place->json)
+		environ = place->environment;
+	if (vms_sup_new(options, given, front_fd, place->json ? &tenancy : NULL, &sup) < 0)
 		return VMS_EXIT_VMSUP;
 	/* Without a control socket (/run is read-only, say) only maps and ps do not see it. */
 	if (vms_ctl_serve(sup, &server, &err) < 0)
@@ -109,7 +123,7 @@ static int supervise(const struct vms_run_options *options, const struct vms_rli
 	return status;
 }
 
-static int start(const struct vms_run_options *options)
+static int start(const struct vms_run_options *options, const struct vms_start *place)
 {
 	vms_autofd ours = -1, theirs = -1;
 	struct vms_err err = VMS_ERR_INIT;
@@ -140,15 +154,51 @@ static int start(const struct vms_run_options *options)
 	}
 	if (pid == 0) {
 		vms_fd_close(&ours);
-		_exit(supervise(options, &given, vms_fd_steal(&theirs)));
+		_exit(supervise(options, &given, vms_fd_steal(&theirs), place));
 	}
 	vms_fd_close(&theirs);
 	return vms_front_run(vms_fd_steal(&ours), pid,
 			     options->audit || options->stats || options->trace);
 }
 
+/* Who may not become the tenant's user must be it. */
+static int check_user(const struct vms_start *place, struct vms_err *err)
+{
+	if (!place->has_user || geteuid() == 0 || geteuid() == place->uid)
+		return 0;
+	return vms_err_set(err, -EPERM, "--tenant %s: it runs as another user, whom only root can become", place->name);
+}
+
+/* Once more, with the tenant's options before those of the command line: of two that exclude each other the later one holds. */
+static int parse_with_tenant(int argc, char **argv, struct vms_run_options *options, struct vms_start *ret_place, struct vms_err *err)
+{
+	enum vms_options_verdict verdict;
+	json_t *json;
+	char **words;
+	size_t n = 0;
+	int r = vms_daemon_question("policy", options->tenant, &json, err);
+
+	if (r == 0)
+		r = vms_start_take(json, ret_place, err);
+	vms_options_done(options);
+	if (r < 0)
+		return r;
+	words = calloc(ret_place->nr_options + (size_t)argc + 1, sizeof(*words));
+	if (!words)
+		return vms_err_set(err, -ENOMEM, "out of memory");
+	words[n++] = argv[0];
+	for (size_t i = 0; i < ret_place->nr_options; i++)
+		words[n++] = ret_place->options[i];
+	for (int i = 1; i < argc; i++)
+		words[n++] = argv[i];
+	/* Not freed: the program's words are borrowed from it for the whole run. */
+	r = vms_options_parse((int)n, words, options, &verdict, err);
+	return r < 0 ? r : check_user(ret_place, err);
+}
+
 static int run_run(int argc, char **argv)
 {
+	struct vms_start place = { .json = NULL };
 	struct vms_err err = VMS_ERR_INIT;
 	enum vms_options_verdict verdict;
 	struct vms_run_options options;
@@ -160,8 +210,13 @@ static int run_run(int argc, char **argv)
 	}
 	if (verdict == VMS_OPTIONS_HELP)
 		return vms_help_verb(&vms_verb_run);
-	status = start(&options);
+	if (options.tenant && parse_with_tenant(argc, argv, &options, &place, &err) < 0) {
+		vms_log("%s", err.text);
+		return VMS_EXIT_VMSUP;
+	}
+	status = start(&options, &place);
 	vms_options_done(&options);
+	vms_start_done(&place);
 	return status;
 }
 

@@ -229,6 +229,11 @@ TAKE(take_config)
 	return take_source(option, text, &d->config, err);
 }
 
+TAKE(take_tenant)
+{
+	return take_source(option, text, &d->options.tenant, err);
+}
+
 TAKE(take_profile)
 {
 	return take_source(option, text, &d->profile, err);
@@ -284,6 +289,7 @@ const struct vms_option vms_run_table[] = {
 	  .example = "low2g", .words = "PROFILE" },
 	{ .name = "config", .kind = VMS_OPTION_VALUE, .take = take_config,
 	  .line_only = true, .example = "vmsup.conf", .words = "FILE" },
+	{ .name = "tenant", .kind = VMS_OPTION_VALUE, .take = take_tenant, .line_only = true, .example = "cache" },
 	{ .name = "help", .kind = VMS_OPTION_FLAG, .take = take_help, .line_only = true },
 	{ .name = NULL },
 };

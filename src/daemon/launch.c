@@ -15,7 +15,7 @@
 
 #include "vmsup/base/fd.h"
 #include "vmsup/daemon/daemon.h"
-#include "vmsup/daemon/start.h"
+#include "vmsup/ctl/start.h"
 #include "vmsup/wire/msg.h"
 
 #define MAX_GROUPS 64
@@ -87,7 +87,7 @@ static void add_user(json_t *json, const struct vms_tenant_conf *conf)
 	json_object_set_new(json, "groups", array);
 }
 
-static json_t *start_json(const struct vms_tenant *tenant)
+json_t *vms_launch_json(const struct vms_tenant *tenant)
 {
 	const struct vms_tenant_conf *conf = tenant->conf;
 	json_t *json = json_object();
@@ -111,7 +111,7 @@ int vms_launch_prepare(struct vms_tenant *tenant, struct vms_err *err)
 	int r;
 
 	vms_cgroup_make(tenant);
-	json = start_json(tenant);
+	json = vms_launch_json(tenant);
 	r = vms_start_create(json, &tenant->start_fd);
 	json_decref(json);
 	if (r == 0)

@@ -12,7 +12,7 @@
 #include "vmsup/base/log.h"
 #include "vmsup/conf/options.h"
 #include "vmsup/ctl/server.h"
-#include "vmsup/daemon/start.h"
+#include "vmsup/ctl/start.h"
 #include "vmsup/host/rlimits.h"
 #include "vmsup/host/spawn.h"
 #include "vmsup/sup/supervisor.h"
@@ -69,7 +69,7 @@ static int serve(const struct vms_start *start, const struct vms_run_options *op
 		 bool adopt)
 {
 	const struct vms_spawn_place place = {
-		.has_user = start->has_user, .uid = start->uid, .gid = start->gid, .groups = start->groups,
+		.is_service = true, .has_user = start->has_user, .uid = start->uid, .gid = start->gid, .groups = start->groups,
 		.nr_groups = start->nr_groups, .directory = start->directory, .cgroup_procs = cgroup,
 	};
 	const struct vms_tenancy tenancy = {

@@ -23,7 +23,7 @@
 
 #include "vmsup/base/fd.h"
 #include "vmsup/daemon/daemon.h"
-#include "vmsup/daemon/start.h"
+#include "vmsup/ctl/start.h"
 #include "vmsup/host/proc.h"
 
 /* A supervisor that dies so often in so short a time is of no use. */

@@ -57,6 +57,16 @@ static int do_stats(struct vms_client *client, struct vms_tenant *tenant, const 
 	return *ret_result ? 0 : vms_err_set(err, -ESRCH, "tenant %s does not run", tenant->name);
 }
 
+static int do_policy(struct vms_client *client, struct vms_tenant *tenant, const json_t *ask, json_t **ret_result, struct vms_err *err)
+{
+	(void)client;
+	(void)ask;
+	if (!tenant->conf)
+		return vms_err_set(err, -ENOENT, "tenant %s has no file in tenants.d any more", tenant->name);
+	*ret_result = vms_launch_json(tenant);
+	return 0;
+}
+
 static int do_start(struct vms_client *client, struct vms_tenant *tenant, const json_t *ask, json_t **ret_result, struct vms_err *err)
 {
 	int r;
@@ -346,6 +356,7 @@ static const struct {
 	{ "explain", do_explain, VMS_RIGHT_OWN, true, true },
 	{ "ps", do_ps, VMS_RIGHT_OWN, true, true },
 	{ "limit", do_limit, VMS_RIGHT_OWN, true, true },
+	{ "policy", do_policy, VMS_RIGHT_OWN, true, true },
 	{ "events", do_events, VMS_RIGHT_OWN, false, true },
 	{ "trace", do_trace, VMS_RIGHT_OPERATOR, true, true },
 	{ "start", do_start, VMS_RIGHT_OPERATOR, true, true },

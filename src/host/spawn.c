@@ -97,7 +97,8 @@ static void go_to_place(const struct vms_spawn_place *place, int sock)
 {
 	if (place->cgroup_procs >= 0 && write(place->cgroup_procs, "0", 1) != 1)
 		fail(sock, FAILED_CGROUP, errno);
-	setsid();
+	if (place->is_service)
+		setsid();
 	if (place->has_user && (setgroups(place->nr_groups, place->groups) < 0 || setresgid(place->gid, place->gid, place->gid) < 0 ||
 				setresuid(place->uid, place->uid, place->uid) < 0))
 		fail(sock, FAILED_USER, errno);
@@ -110,15 +111,15 @@ __attribute__((noreturn)) static void child(const struct vms_spawn_req *req, int
 {
 	int listener, error;
 
-	/* The program does not outlive its supervisor. The check closes the gap before prctl. */
-	if (!req->place)
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (getppid() != parent)
-		_exit(125);
 	if ((req->address_space && setrlimit(RLIMIT_AS, req->address_space) < 0) || limit_stack(req->max_stack) < 0)
 		fail(sock, FAILED_LIMIT, errno);
 	if (req->place)
 		go_to_place(req->place, sock);
+	/* The program does not outlive its supervisor. Another user's id would take this away; the check closes the gap before it. */
+	if (!req->place || !req->place->is_service)
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (getppid() != parent)
+		_exit(125);
 	listener = req->load(req->load_arg);
 	if (listener < 0)
 		fail(sock, FAILED_FILTER, -listener);

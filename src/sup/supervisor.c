@@ -262,7 +262,7 @@ static int start_program(struct vms_sup *sup, const struct vms_rlimits *given, s
 	struct rlimit limit;
 	struct vms_spawn_req req = {
 		.argv = sup->options.argv, .load = load_filter, .load_arg = &filter, .rlimits = given,
-		.place = sup->board ? sup->tenancy.place : NULL,
+		.place = sup->tenancy.place,
 	};
 	struct vms_spawn spawn;
 	bool set_limit;

@@ -39,6 +39,8 @@ int vms_tenancy_take(struct vms_sup *sup, const struct vms_tenancy *tenancy, str
 	int r;
 
 	sup->tenancy = *tenancy;
+	if (tenancy->board_fd < 0)
+		return 0;
 	sup->is_successor = tenancy->listener >= 0;
 	r = vms_board_map(tenancy->board_fd, true, &sup->board);
 	if (r < 0)

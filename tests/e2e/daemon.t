@@ -393,6 +393,24 @@ def hostile_clients():
             line.close()
 
 
+@s.case
+def beside():
+    """run --tenant NAME runs a program as the tenant would be, beside it, and the command line is stronger"""
+    with Daemon("pool: 16G-64G\n", one=SLEEPER + "user: nobody\ndirectory: /usr\nrange: auto\ntree-max-commit: 64M\nenvironment: {WHO: me}\n",
+                two=SLEEPER) as d:
+        d.wait_state("one", "running")
+        out = d.ok("run", "--tenant", "one", "--", "sh", "-c", "id -u; pwd; echo $WHO; vmsup=1; grep -c . /proc/self/maps").splitlines()
+        t.require(out[:3] == [str(t.NOBODY), "/usr", "me"], "%r" % out)
+        hog = ["python3", "-c", "x = bytearray(100 << 20); print('had')"]
+        t.require(d.vmsup("run", "--tenant", "one", "--range", "64K-0x7fff0000", "--", *hog).returncode == 1, "the limit does not hold")
+        t.require("had" in d.ok("run", "--tenant=one", "--range", "64K-0x7fff0000", "--tree-max-commit", "1G", "--", *hog), "no override")
+        got = d.vmsup("run", "--tenant", "one", "--", "sh", "-c", "kill -9 $$")
+        t.require(got.returncode == -9, "%r" % got)
+        d.refused("run", "--tenant", "none", "--", "true", says="there is no tenant 'none'", status=125)
+        d.refused("run", "--tenant", "two", "--", "true", says="there is no tenant 'two' that you may ask for", status=125, user=t.NOBODY)
+        t.require(d.ok("run", "--tenant", "one", "--", "id", "-u", user=t.NOBODY).strip() == str(t.NOBODY), "as its user")
+
+
 def struct_pack(n):
     return n.to_bytes(4, "big")
 

@@ -62,6 +62,7 @@ struct vms_run_options {
 	int on_limit_signal; /* sent when a limit refuses a call; 0: none */
 	char **words; /* the options that hold, of all places, each as one word of a command line; of @places */
 	int nr_words;
+	const char *tenant; /* borrowed from its word: whose policy, user and place it takes; NULL: of none */
 	char **argv; /* program and its arguments, NULL-terminated; at least one */
 };
 

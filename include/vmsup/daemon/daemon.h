@@ -112,6 +112,8 @@ void vms_tenant_message(struct vms_tenant *tenant, const struct vms_front_msg *m
 
 /* --- launch.c: a supervisor is started ----------------------------------------------------------- */
 
+/** What it is started with, as start.h has it (new reference); it must be configured. */
+json_t *vms_launch_json(const struct vms_tenant *tenant);
 /** Make start and board of @tenant from its configuration. 0, or a negative errno with a sentence. */
 VMS_MUST_CHECK int vms_launch_prepare(struct vms_tenant *tenant, struct vms_err *err);
 /** Start its supervisor with what it has; over a tree that is there when it has a listener. The same. */

@@ -15,6 +15,7 @@
 
 /** As whom and where the program runs. */
 struct vms_spawn_place {
+	bool is_service; /* in a session of its own, and outlives this process */
 	bool has_user; /* uid, gid and groups are valid */
 	uid_t uid;
 	gid_t gid;
@@ -32,7 +33,7 @@ struct vms_spawn_req {
 	const struct rlimit *address_space; /* RLIMIT_AS for the child; NULL: as it is */
 	uint64_t max_stack; /* bytes: RLIMIT_STACK, soft and hard, is made no more than this */
 	const struct vms_rlimits *rlimits; /* others that the child gets back */
-	const struct vms_spawn_place *place; /* NULL: as and where this process is, dying with it. Otherwise in a session of its own */
+	const struct vms_spawn_place *place; /* NULL: as and where this process is */
 };
 
 struct vms_spawn {

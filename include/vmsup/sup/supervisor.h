@@ -63,7 +63,10 @@ struct vms_front_msg {
 struct vms_sup;
 struct vms_spawn_place;
 
-/** What the supervisor of a tenant has and that of `vmsup run` has not: the tree outlives it, and vmsupd may come and go. */
+/**
+ * What the supervisor of a tenant has and that of `vmsup run` has not: the tree outlives it, and vmsupd may come and go. With a board_fd of
+ * -1 there is only a place, for a program that is run beside a tenant.
+ */
 struct vms_tenancy {
 	const char *name; /* borrowed */
 	int start_fd; /* owned: what vmsupd started this process with, kept for the next vmsupd */

@@ -1,5 +1,5 @@
 /* What a supervisor is started with; see the header. */
-#include "vmsup/daemon/start.h"
+#include "vmsup/ctl/start.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -116,19 +116,27 @@ static int take(struct vms_start *start)
 	return r == 0 && !start->argv[0] ? -EPROTO : r;
 }
 
-int vms_start_read(int fd, struct vms_start *ret_start, struct vms_err *err)
+int vms_start_take(json_t *json, struct vms_start *ret_start, struct vms_err *err)
 {
-	struct vms_start start = { .json = NULL };
-	int r = load(fd, &start.json);
+	struct vms_start start = { .json = json };
+	int r = take(&start);
 
-	if (r == 0)
-		r = take(&start);
 	if (r < 0) {
 		vms_start_done(&start);
-		return vms_err_set(err, r, "what the supervisor was started with cannot be read: %s", strerror(-r));
+		return vms_err_set(err, r, "what the tenant is started with cannot be understood: %s", strerror(-r));
 	}
 	*ret_start = start;
 	return 0;
+}
+
+int vms_start_read(int fd, struct vms_start *ret_start, struct vms_err *err)
+{
+	json_t *json = NULL;
+	int r = load(fd, &json);
+
+	if (r < 0)
+		return vms_err_set(err, r, "what the supervisor was started with cannot be read: %s", strerror(-r));
+	return vms_start_take(json, ret_start, err);
 }
 
 void vms_start_done(struct vms_start *start)

@@ -8,8 +8,8 @@
  *
  * uid, gid and groups are left out for a tenant that runs as vmsupd does.
  */
-#ifndef VMSUP_DAEMON_START_H
-#define VMSUP_DAEMON_START_H
+#ifndef VMSUP_CTL_START_H
+#define VMSUP_CTL_START_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,6 +42,8 @@ struct vms_start {
 
 /** A sealed memfd that holds @json. 0 with a descriptor that the caller closes; -errno. */
 VMS_MUST_CHECK int vms_start_create(const json_t *json, int *ret_fd);
+/** Take what @json (taken, on failure too) says. 0, or -EPROTO, -ENOMEM with a sentence. */
+VMS_MUST_CHECK int vms_start_take(json_t *json, struct vms_start *ret_start, struct vms_err *err);
 /** Read what @fd (borrowed) holds. 0, or -EPROTO, -ENOMEM, -errno with a sentence. */
 VMS_MUST_CHECK int vms_start_read(int fd, struct vms_start *ret_start, struct vms_err *err);
 void vms_start_done(struct vms_start *start);
