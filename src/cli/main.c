@@ -14,7 +14,7 @@
 const struct vms_verb *const vms_verbs[] = {
 	&vms_verb_run, &vms_verb_maps, &vms_verb_ps, &vms_verb_limit, &vms_verb_check,
 	&vms_verb_replay, &vms_verb_explain, &vms_verb_status, &vms_verb_stats, &vms_verb_start, &vms_verb_stop,
-	&vms_verb_restart, &vms_verb_enable, &vms_verb_disable, &vms_verb_reload, &vms_verb_events, &vms_verb_trace,
+	&vms_verb_restart, &vms_verb_enable, &vms_verb_disable, &vms_verb_reload, &vms_verb_events, &vms_verb_trace, &vms_verb_top,
 	&vms_verb_doctor, &vms_verb_help, NULL,
 };
 #define VERBS_COUNT (sizeof(vms_verbs) / sizeof(vms_verbs[0]) - 1)

@@ -34,6 +34,8 @@ json_t *vms_tenant_status(const struct vms_tenant *tenant)
 	json_object_set_new(json, "commit", c ? json_integer((json_int_t)c->commit) : json_null());
 	json_object_set_new(json, "va", c ? json_integer((json_int_t)c->va) : json_null());
 	json_object_set_new(json, "processes", c ? json_integer((json_int_t)c->processes) : json_null());
+	json_object_set_new(json, "calls", c ? json_integer((json_int_t)c->notifications) : json_null());
+	json_object_set_new(json, "refused", c ? json_integer((json_int_t)c->refused) : json_null());
 	json_object_set_new(json, "tree_limits", tenant->board ? vms_msg_limits(&tenant->board->tree_limits) : json_object());
 	json_object_set_new(json, "restarts", json_integer(tenant->restarts));
 	json_object_set_new(json, "losses", json_integer(tenant->losses));

@@ -317,6 +317,27 @@ def followed():
 
 
 @s.case
+def watched():
+    """top shows tenants by commit and what they do in a second: on a terminal until q, elsewhere once"""
+    with Daemon("", busy="command: [sh, -c, 'while :; do /bin/true; done']\ntree-max-commit: 1G\n",
+                big="command: [python3, -c, 'import time; x = bytearray(50 << 20); time.sleep(1000)']\n") as d:
+        d.until(lambda: d.of("big")["commit"] > 50 << 20 and d.of("busy")["calls"] > 0, "memory is counted")
+        lines = [x.split() for x in d.ok("top").splitlines()]
+        t.require([x[0] for x in lines] == ["TENANT", "big", "busy"], "%r" % lines)
+        t.require(float(lines[2][5]) > 10 and lines[2][3] == "1024M" and lines[1][3] == "-", "%r" % lines)
+        master, slave = os.openpty()
+        proc = subprocess.Popen([t.place.vmsup(), "top"], env=d.env, stdin=slave, stdout=slave, stderr=slave)
+        os.close(slave)
+        seen = b""
+        while seen.count(b"TENANT") < 2:
+            seen += os.read(master, 65536)
+        os.write(master, b"q")
+        proc.wait(20)
+        os.close(master)
+        t.require(proc.returncode == 0 and b"\x1b[H" in seen, "%r" % seen[-300:])
+
+
+@s.case
 def rights():
     """root may do all, operators all but policy, a tenant's user may look at its own, others nothing"""
     with Daemon("socket-group: daemon\n", mine=SLEEPER + "user: nobody\n", other=SLEEPER) as d:

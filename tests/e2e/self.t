@@ -9,7 +9,7 @@ import vmsuptest as t
 
 s = t.Suite()
 SOURCE = os.path.abspath(os.environ.get("srcdir", "."))
-PARTS = ("src", "include", "tests", "bench", "man", "m4", "build-aux", "completion", "profiles")
+PARTS = ("src", "include", "tests", "bench", "man", "m4", "build-aux", "completion", "profiles", "systemd", "examples")
 
 
 def copy(way):

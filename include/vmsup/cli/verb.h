@@ -40,6 +40,7 @@ extern const struct vms_verb vms_verb_disable;
 extern const struct vms_verb vms_verb_reload;
 extern const struct vms_verb vms_verb_events;
 extern const struct vms_verb vms_verb_trace;
+extern const struct vms_verb vms_verb_top;
 extern const struct vms_verb vms_verb_doctor;
 extern const struct vms_verb vms_verb_help;
 
