@@ -25,7 +25,14 @@ void vms_tally_publish(struct vms_sup *sup)
 	struct vms_board_counters *c = &sup->board->counters;
 	const struct vms_stats *s = &sup->stats;
 	const struct vms_usage *total = &sup->tasks.total;
+	const struct vms_process *process;
 	uint64_t policy = 0;
+
+	/* A call that was let go on counts when its thread comes again, which may be never. */
+	for (process = sup->tasks.processes; process; process = process->hh.next) {
+		if (process->mm && process->mm->in_flight)
+			vms_flight_visible(sup, process->mm);
+	}
 
 	c->notifications = s->notifications;
 	for (int i = 0; i < VMS_NR_CALLS; i++)

@@ -230,7 +230,7 @@ def wrong_words():
     t.expect_sentence(t.run_vmsup(["run", "--max-commit"]), 125, "needs a value, as --max-commit=512M")
     for words, pattern in (
         (["limit"], "which process"),
-        (["limit", "x"], "not the number of a process"),
+        (["limit", "1/2"], "not the number of a process"),
         (["limit", "1", "2"], "one PID at a time"),
         (["limit", "--max-commit=x", "1"], "is no number"),
         (["limit", "--nonsense", "1"], "unknown option"),
