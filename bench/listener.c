@@ -42,6 +42,9 @@ static int add_rule(scmp_filter_ctx ctx, int nr, const struct vms_arg_test *test
 	case VMS_TEST_EQ:
 		return seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, nr, 1,
 					SCMP_CMP(test->arg, SCMP_CMP_MASKED_EQ, 0xffffffff, test->value));
+	case VMS_TEST_CLEAR:
+		return seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, nr, 1,
+					SCMP_CMP(test->arg, SCMP_CMP_MASKED_EQ, test->value, 0));
 	case VMS_TEST_NONE:
 		break;
 	}
