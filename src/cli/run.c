@@ -170,7 +170,8 @@ static int check_user(const struct vms_start *place, struct vms_err *err)
 }
 
 /* Once more, with the tenant's options before those of the command line: of two that exclude each other the later one holds. */
-static int parse_with_tenant(int argc, char **argv, struct vms_run_options *options, struct vms_start *ret_place, struct vms_err *err)
+static int parse_with_tenant(int argc, char **argv, struct vms_run_options *options, struct vms_start *ret_place, char ***ret_words,
+			     struct vms_err *err)
 {
 	enum vms_options_verdict verdict;
 	json_t *json;
@@ -191,7 +192,8 @@ static int parse_with_tenant(int argc, char **argv, struct vms_run_options *opti
 		words[n++] = ret_place->options[i];
 	for (int i = 1; i < argc; i++)
 		words[n++] = argv[i];
-	/* Not freed: the program's words are borrowed from it for the whole run. */
+	/* The program's words are borrowed from it for the whole run. */
+	*ret_words = words;
 	r = vms_options_parse((int)n, words, options, &verdict, err);
 	return r < 0 ? r : check_user(ret_place, err);
 }
@@ -199,6 +201,7 @@ static int parse_with_tenant(int argc, char **argv, struct vms_run_options *opti
 static int run_run(int argc, char **argv)
 {
 	struct vms_start place = { .json = NULL };
+	char **words = NULL;
 	struct vms_err err = VMS_ERR_INIT;
 	enum vms_options_verdict verdict;
 	struct vms_run_options options;
@@ -210,13 +213,14 @@ static int run_run(int argc, char **argv)
 	}
 	if (verdict == VMS_OPTIONS_HELP)
 		return vms_help_verb(&vms_verb_run);
-	if (options.tenant && parse_with_tenant(argc, argv, &options, &place, &err) < 0) {
+	if (options.tenant && parse_with_tenant(argc, argv, &options, &place, &words, &err) < 0) {
 		vms_log("%s", err.text);
 		return VMS_EXIT_VMSUP;
 	}
 	status = start(&options, &place);
 	vms_options_done(&options);
 	vms_start_done(&place);
+	free(words);
 	return status;
 }
 
