@@ -78,10 +78,15 @@ static int serve(const struct vms_start *start, const struct vms_run_options *op
 	};
 	struct vms_ctl_server *server = NULL;
 	struct vms_err err = VMS_ERR_INIT;
+	char **own = environ;
 	struct vms_sup *sup = NULL;
-	int status;
+	int status, r;
 
-	if (vms_sup_new(options, given, VMS_START_LINK, &tenancy, &sup) < 0)
+	/* The program's, which is found and started in there. */
+	environ = start->environment;
+	r = vms_sup_new(options, given, VMS_START_LINK, &tenancy, &sup);
+	environ = own;
+	if (r < 0)
 		return EXIT_FAILED;
 	if (vms_ctl_serve(sup, &server, &err) < 0)
 		server = NULL;
@@ -120,7 +125,6 @@ int vms_supervise_main(bool adopt)
 	if (open_cgroup(start.cgroup, &cgroup, &err) < 0) {
 		status = give_up(&err);
 	} else {
-		environ = start.environment;
 		status = serve(&start, &options, &given, cgroup, adopt);
 	}
 	vms_fd_close(&cgroup);

@@ -27,7 +27,7 @@
 #include "vmsup/host/proc.h"
 
 /* A supervisor that dies so often in so short a time is of no use. */
-#define MAX_LOSSES 20
+#define MAX_LOSSES 200
 #define LOSSES_NS 60000000000LL
 /* After KILL_TREE, until the supervisor itself is killed. */
 #define KILL_MS 2000
@@ -327,6 +327,11 @@ static void on_event(struct vms_tenant *tenant, const char *text)
 	json_decref(json);
 }
 
+static bool wait_for_program(struct vms_tenant *tenant)
+{
+	return tenant->program > 0 && waitpid(tenant->program, &tenant->status, WNOHANG | __WALL) == tenant->program;
+}
+
 void vms_tenant_message(struct vms_tenant *tenant, const struct vms_front_msg *msg, int *fds, size_t nr_fds)
 {
 	switch (msg->kind) {
@@ -348,8 +353,10 @@ void vms_tenant_message(struct vms_tenant *tenant, const struct vms_front_msg *m
 		break;
 	case VMS_FRONT_EXITED:
 		/* After an adoption the program is our child, and only we are told how it ended. */
-		if (!tenant->has_ended || msg->value >= 0)
+		if (msg->value >= 0)
 			tenant->status = msg->value;
+		else if (!tenant->has_ended && !wait_for_program(tenant))
+			tenant->status = -1;
 		tenant->has_ended = true;
 		tenant->program = 0;
 		/* What it has left behind goes, too. */
