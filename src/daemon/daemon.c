@@ -297,9 +297,7 @@ static void done(struct vms_daemon *daemon)
 	vms_http_stop(daemon);
 	vms_watch_free(daemon->metrics_watch);
 	vms_fd_close(&daemon->metrics_timer);
-	/* What nobody keeps up to date is taken for true. */
-	if (daemon->conf.metrics_file)
-		(void)unlink(daemon->conf.metrics_file);
+	vms_metrics_remove(daemon);
 	while (daemon->tenants)
 		vms_tenant_free(daemon->tenants);
 	vms_watch_free(daemon->signal_watch);

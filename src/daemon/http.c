@@ -20,7 +20,8 @@
 
 #define MAX_CONNECTIONS 32
 #define MAX_OF_ONE_ADDRESS 16
-#define PATIENCE_S 10
+#define PATIENCE_S 5
+#define VISIT_NS 10000000000LL
 #define OPENMETRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
 #define PLAIN "text/plain; version=0.0.4; charset=utf-8"
 
@@ -64,14 +65,59 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *connection, cons
 	return r;
 }
 
+/* libmicrohttpd's own time-out is about silence. This is when a connection ends, whatever it says. */
+struct visit {
+	int fd; /* libmicrohttpd's */
+	long long until; /* ns */
+	struct visit *next;
+};
+
+static void on_visit(void *arg, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode code)
+{
+	struct vms_daemon *daemon = arg;
+	struct visit **at = (struct visit **)&daemon->http_visits, *visit;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+		visit = info ? calloc(1, sizeof(*visit)) : NULL;
+		if (!visit)
+			return;
+		*visit = (struct visit){ .fd = info->connect_fd, .until = vms_daemon_now_ns() + VISIT_NS, .next = *at };
+		*at = visit;
+		*context = visit;
+		return;
+	}
+	while (*at && *at != *context)
+		at = &(*at)->next;
+	visit = *at;
+	if (visit) {
+		*at = visit->next;
+		free(visit);
+	}
+}
+
+static void end_visits(const struct vms_daemon *daemon)
+{
+	const long long now = vms_daemon_now_ns();
+
+	for (const struct visit *visit = daemon->http_visits; visit; visit = visit->next) {
+		if (now > visit->until)
+			shutdown(visit->fd, SHUT_RDWR);
+	}
+}
+
 static void on_ready(void *arg, int fd, unsigned int events)
 {
 	struct vms_daemon *daemon = arg;
 	uint64_t ticks;
 
 	(void)events;
-	if (fd == daemon->http_timer && read(fd, &ticks, sizeof(ticks)) < 0)
-		return;
+	if (fd == daemon->http_timer) {
+		if (read(fd, &ticks, sizeof(ticks)) < 0)
+			return;
+		end_visits(daemon);
+	}
 	MHD_run(daemon->http);
 }
 
@@ -130,7 +176,7 @@ int vms_http_start(struct vms_daemon *daemon, struct vms_err *err)
 	daemon->http = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, answer, daemon, MHD_OPTION_LISTEN_SOCKET, fd,
 					MHD_OPTION_CONNECTION_LIMIT, (unsigned int)MAX_CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
 					(unsigned int)MAX_OF_ONE_ADDRESS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)PATIENCE_S,
-					MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768, MHD_OPTION_END);
+					MHD_OPTION_NOTIFY_CONNECTION, on_visit, daemon, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32768, MHD_OPTION_END);
 	if (!daemon->http) {
 		close(fd);
 		return vms_err_set(err, -EIO, "metrics-address: the HTTP server cannot be started");

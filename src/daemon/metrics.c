@@ -4,7 +4,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 
 #include <config.h>
 
+#include "vmsup/base/fd.h"
 #include "vmsup/base/log.h"
 #include "vmsup/daemon/metrics.h"
 
@@ -55,6 +56,7 @@ static void gauges(const struct text *t)
 {
 	GAUGE("vmsup_commit_bytes", "bytes", "Memory that may have to be backed.", commit);
 	GAUGE("vmsup_mapped_bytes", "bytes", "All mappings of all processes.", va);
+	GAUGE("vmsup_reserved_bytes", "bytes", "Mappings that need not be backed: reservations and files.", reserved);
 	GAUGE("vmsup_mappings", NULL, "Mappings of all processes.", maps);
 	GAUGE("vmsup_processes", NULL, "Processes that have made a memory call.", processes);
 	GAUGE("vmsup_threads", NULL, "Threads that have made a memory call.", threads);
@@ -95,6 +97,33 @@ static void calls(const struct text *t)
 	}
 }
 
+static uint64_t sum_of(const uint64_t *limited, const uint64_t *tree_limited)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < VMS_NR_LIMITS; i++)
+		sum += limited[i] + tree_limited[i];
+	return sum;
+}
+
+static void refusals(const struct text *t)
+{
+	head(t, "vmsup_refusals", "counter", NULL, "Calls that were refused, by the reason: a limit, a policy, fault injection, the range or the call itself.");
+	for (const struct vms_tenant *x = t->daemon->tenants; x; x = x->hh.next) {
+		const struct vms_board_counters *c = x->board ? &x->board->counters : NULL;
+		uint64_t limit, known;
+
+		if (!c)
+			continue;
+		limit = sum_of(c->limited, c->tree_limited);
+		known = limit + c->policy + c->injected;
+		line(t, "vmsup_refusals_total", x->name, "reason", "limit", (double)limit);
+		line(t, "vmsup_refusals_total", x->name, "reason", "policy", (double)c->policy);
+		line(t, "vmsup_refusals_total", x->name, "reason", "injected", (double)c->injected);
+		line(t, "vmsup_refusals_total", x->name, "reason", "other", (double)(c->refused > known ? c->refused - known : 0));
+	}
+}
+
 static void each_counter(const struct text *t, const char *name, const char *help, size_t offset)
 {
 	char total[64];
@@ -126,7 +155,7 @@ static void histogram(const struct text *t)
 {
 	const char *name = "vmsup_call_duration_seconds";
 
-	head(t, name, "histogram", "seconds", "From receiving a call to its answer.");
+	head(t, name, "histogram", "seconds", "How long the supervisor took for a call; waiting for other calls is left out.");
 	for (const struct vms_tenant *x = t->daemon->tenants; x; x = x->hh.next) {
 		const struct vms_board_counters *c = x->board ? &x->board->counters : NULL;
 		uint64_t sum = 0;
@@ -159,6 +188,7 @@ int vms_metrics_text(const struct vms_daemon *daemon, bool open, char **ret_text
 	fprintf(text.file, "vmsup_build_info{version=\"%s\"} 1\n", PACKAGE_VERSION);
 	gauges(&text);
 	calls(&text);
+	refusals(&text);
 	counters(&text);
 	histogram(&text);
 	if (open)
@@ -169,25 +199,52 @@ int vms_metrics_text(const struct vms_daemon *daemon, bool open, char **ret_text
 	return -ENOMEM;
 }
 
+/* Whole or not at all, for whoever reads it meanwhile. Nobody's link is followed. */
+static int write_file(const char *path, const char *text, size_t len)
+{
+	char new_path[4096];
+	vms_autofd fd = -1;
+	int r;
+
+	if (snprintf(new_path, sizeof(new_path), "%s.new", path) >= (int)sizeof(new_path))
+		return -ENAMETOOLONG;
+	(void)unlink(new_path);
+	fd = open(new_path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	r = vms_fd_write_all(fd, text, len);
+	if (r == 0 && rename(new_path, path) < 0)
+		r = -errno;
+	if (r < 0)
+		(void)unlink(new_path);
+	return r;
+}
+
+void vms_metrics_remove(struct vms_daemon *daemon)
+{
+	if (daemon->metrics_written)
+		(void)unlink(daemon->metrics_written);
+	free(daemon->metrics_written);
+	daemon->metrics_written = NULL;
+}
+
 void vms_metrics_write(struct vms_daemon *daemon)
 {
 	const char *path = daemon->conf.metrics_file;
-	char new_path[4096], *text;
+	char *text;
 	size_t len;
-	FILE *file;
-	bool done;
+	int r;
 
+	/* Another one since a reload. */
+	if (daemon->metrics_written && (!path || strcmp(path, daemon->metrics_written) != 0))
+		vms_metrics_remove(daemon);
 	if (!path || vms_metrics_text(daemon, false, &text, &len) < 0)
 		return;
-	snprintf(new_path, sizeof(new_path), "%s.new", path);
-	file = fopen(new_path, "we");
-	done = file && fwrite(text, 1, len, file) == len;
-	if (file && fclose(file) != 0)
-		done = false;
-	/* Whole or not at all, for whoever reads it meanwhile. */
-	if ((!done || rename(new_path, path) < 0) && !daemon->metrics_told) {
-		vms_log("metrics-file: %s cannot be written: %s", path, strerror(errno));
-		daemon->metrics_told = true;
-	}
+	r = write_file(path, text, len);
 	free(text);
+	if (r < 0 && !daemon->metrics_told)
+		vms_log("metrics-file: %s cannot be written: %s", path, strerror(-r));
+	daemon->metrics_told = r < 0;
+	if (r == 0 && !daemon->metrics_written)
+		daemon->metrics_written = strdup(path);
 }

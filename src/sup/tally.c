@@ -8,6 +8,15 @@
 
 #define PUBLISH_NS 250000000
 
+/* A moment after the first call that is not published yet: who makes none wakes nobody. */
+static void arm(struct vms_sup *sup)
+{
+	const struct itimerspec soon = { .it_value.tv_nsec = PUBLISH_NS };
+
+	if (!sup->tally_armed && timerfd_settime(sup->tally_timer, 0, &soon, NULL) == 0)
+		sup->tally_armed = true;
+}
+
 void vms_tally_step(struct vms_sup *sup, long long began)
 {
 	struct vms_board_counters *c = &sup->board->counters;
@@ -18,6 +27,7 @@ void vms_tally_step(struct vms_sup *sup, long long began)
 		bucket++;
 	c->latency[bucket]++;
 	c->latency_sum_ns += (uint64_t)ns;
+	arm(sup);
 }
 
 void vms_tally_publish(struct vms_sup *sup)
@@ -58,6 +68,7 @@ void vms_tally_publish(struct vms_sup *sup)
 	c->policy = policy;
 	c->commit = total->used[VMS_LIMIT_COMMIT];
 	c->va = total->used[VMS_LIMIT_VA];
+	c->reserved = total->used[VMS_LIMIT_VA] - total->used[VMS_LIMIT_COMMIT];
 	c->maps = total->used[VMS_LIMIT_MAPS];
 	c->processes = sup->tasks.nr_processes;
 	c->threads = sup->tasks.nr_threads;
@@ -93,20 +104,22 @@ void vms_tally_restore(struct vms_sup *sup)
 
 static void on_publish(void *arg, int fd, unsigned int events)
 {
+	struct vms_sup *sup = arg;
 	uint64_t ticks;
 
 	(void)events;
-	if (read(fd, &ticks, sizeof(ticks)) == sizeof(ticks))
-		vms_tally_publish(arg);
+	if (read(fd, &ticks, sizeof(ticks)) < 0)
+		return;
+	sup->tally_armed = false;
+	vms_tally_publish(sup);
 }
 
 int vms_tally_start(struct vms_sup *sup)
 {
-	const struct itimerspec often = { .it_value.tv_nsec = PUBLISH_NS, .it_interval.tv_nsec = PUBLISH_NS };
-
 	sup->tally_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (sup->tally_timer < 0 || timerfd_settime(sup->tally_timer, 0, &often, NULL) < 0)
+	if (sup->tally_timer < 0)
 		return -errno;
+	arm(sup);
 	return vms_loop_add(sup->loop, sup->tally_timer, VMS_WATCH_READ, 0, on_publish, sup, &sup->tally_watch);
 }
 

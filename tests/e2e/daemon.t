@@ -467,22 +467,40 @@ def metrics():
         status, kind, other = fetch(port, headers={"Accept": "application/openmetrics-text"})
         t.require(status == 200 and kind.startswith("application/openmetrics-text") and other.endswith("# EOF\n"), kind)
         t.require(fetch(port, "/")[0] == 404 and fetch(port, method="POST")[0] == 405, "other requests")
+        t.require(re.search(r'^vmsup_refusals_total\{tenant="one",reason="limit"\} 0$', text, re.M), text)
+        t.require(re.search(r'^vmsup_reserved_bytes\{tenant="one"\} [1-9]', text, re.M), text)
+        # All connections that one address may have, and each says a little now and then: they end all the same.
+        slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(16)]
+        end = time.monotonic() + 60
+        while slow:
+            t.require(time.monotonic() < end, "slow connections are never ended")
+            for sock in list(slow):
+                try:
+                    sock.sendall(b"G")
+                except OSError:
+                    sock.close()
+                    slow.remove(sock)
+            time.sleep(0.3)
+        t.require(fetch(port)[0] == 200, "after slow connections")
         idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(10)]
         idle[0].sendall(b"GET /metrics")
         t.require(fetch(port)[0] == 200, "idle connections")
         for sock in idle:
             sock.close()
         d.until(lambda: "vmsup_tenant_up" in t.read_text(d.top + "/vmsup.prom"), "the file is written")
+        again = subprocess.run(d.argv(), env=d.env, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        t.require(again.returncode == 2 and "a vmsupd runs already" in again.stderr, again.stderr)
+        t.require(os.path.exists(d.top + "/vmsup.prom"), "a second vmsupd has removed the file of the first")
         d.stop()
         t.require(not os.path.exists(d.top + "/vmsup.prom"), "the file is left")
+        d.write("vmsup.conf", "metrics-address: here\n")
+        got = subprocess.run(d.argv(), env=d.env, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        t.require(got.returncode == 2 and "metrics-address: 'here'" in got.stderr, got.stderr)
         if not shutil.which("promtool"):
             raise t.Skip("promtool is not installed (package prometheus): the forms were not checked by it")
         got = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                              check=False)
         t.require(got.returncode == 0 and not got.stdout, got.stdout)
-        d.write("vmsup.conf", "metrics-address: here\n")
-        got = subprocess.run(d.argv(), env=d.env, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
-        t.require(got.returncode == 2 and "metrics-address: 'here'" in got.stderr, got.stderr)
 
 
 @s.case

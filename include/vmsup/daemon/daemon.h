@@ -42,9 +42,11 @@ struct vms_daemon {
 	char *cgroup; /* owned: the folder under which tenants have theirs; NULL: none can be had */
 	bool is_leaving; /* ends once the tenants have been stopped */
 	struct MHD_Daemon *http; /* owned; NULL: off */
+	void *http_visits; /* owned: http.c's list of connections */
 	int http_timer, metrics_timer; /* owned */
 	struct vms_watch *http_watch, *http_timer_watch, *metrics_watch;
-	bool metrics_told; /* that metrics-file cannot be written */
+	char *metrics_written; /* owned: the metrics-file that is there by us; NULL: none */
+	bool metrics_told; /* that it cannot be written */
 };
 
 /* --- tenant.c: the life of a tenant ------------------------------------------------------------- */

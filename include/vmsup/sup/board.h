@@ -27,7 +27,7 @@ struct vms_board_counters {
 	uint64_t continued, remote, refused, replied, held, stale, mispredicted, audits, divergences, execs, signal_repairs, injected;
 	uint64_t limited[VMS_NR_LIMITS], tree_limited[VMS_NR_LIMITS];
 	uint64_t policy; /* broken rules of the protection policy */
-	uint64_t latency[VMS_BOARD_BUCKETS], latency_sum_ns; /* from receipt to answer */
+	uint64_t latency[VMS_BOARD_BUCKETS], latency_sum_ns; /* how long one kept the supervisor */
 	uint64_t events_lost; /* told to nobody */
 	/* As they are now: */
 	uint64_t commit, va, reserved, maps; /* bytes; mappings: of all processes that have a record */

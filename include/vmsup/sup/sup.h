@@ -141,6 +141,7 @@ struct vms_sup {
 	bool is_successor; /* of a supervisor that died: what it knew of a process is not known */
 	int link_fd, link_folder, main_pidfd, tally_timer; /* owned; -1: not open. main_pidfd: the program is not our child */
 	struct vms_watch *link_watch, *main_watch, *tally_watch;
+	bool tally_armed;
 	struct vms_drain *drain; /* owned: where lines of the trace go, to be dropped rather than waited with; NULL: nowhere */
 	long long event_credit_ns; /* events may be told as long as it is not in the future */
 
