@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/mman.h>
 
 #include <jansson.h>
@@ -18,11 +19,12 @@
 #include "vmsup/base/num.h"
 #include "vmsup/cli/help.h"
 #include "vmsup/ctl/client.h"
+#include "vmsup/ctl/daemon.h"
 #include "vmsup/ctl/show.h"
 #include "vmsup/wire/trace.h"
 
 static const char explain_help[] =
-	"Usage: vmsup explain [--json] FILE|PID\n"
+	"Usage: vmsup explain [--json] FILE|PID|TENANT\n"
 	"\n"
 	"Say in plain words what was refused to programs, by which option or rule, and what to change.\n"
 	"FILE is a trace of `vmsup run --trace=FILE`; PID a process that runs under `vmsup run` or its\n"
@@ -454,15 +456,27 @@ static int parse(int argc, char **argv, bool *ret_json, const char **ret_word)
 		}
 	}
 	if (!*ret_word) {
-		vms_log("explain: which trace or process? Usage: vmsup explain [--json] FILE|PID");
+		vms_log("explain: which trace or process? Usage: vmsup explain [--json] FILE|PID|TENANT");
 		return -EINVAL;
 	}
 	return 0;
 }
 
+/* The name of no file, where vmsupd runs. */
+static bool is_tenant(const char *word)
+{
+	struct vms_daemon_line *line;
+
+	if (!vms_daemon_is_name(word) || access(word, F_OK) == 0 || vms_daemon_connect(&line, NULL) < 0)
+		return false;
+	vms_daemon_hang_up(line);
+	return true;
+}
+
 static int explain_run(int argc, char **argv)
 {
 	const char *word = NULL;
+	struct vms_err err = VMS_ERR_INIT;
 	bool json = false;
 	json_t *result = NULL;
 	int r = parse(argc, argv, &json, &word);
@@ -471,7 +485,11 @@ static int explain_run(int argc, char **argv)
 		return vms_help_verb(&vms_verb_explain);
 	if (r < 0)
 		return VMS_EXIT_USAGE;
-	if (word[strspn(word, "0123456789")]) {
+	if (is_tenant(word)) {
+		r = vms_daemon_question("explain", word, &result, &err);
+		if (r < 0)
+			vms_show_error(err.text);
+	} else if (word[strspn(word, "0123456789")]) {
 		result = json_pack("{s:n, s:[]}", "range", "refusals");
 		r = read_trace(word, result);
 	} else {

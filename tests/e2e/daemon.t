@@ -259,6 +259,7 @@ def limits_of_a_tenant():
     with Daemon("", one='command: [python3, -c, "%s"]\ntree-max-commit: 40M\n' % script) as d:
         d.until(lambda: d.text().endswith("no\n"), "it is refused")
         d.until(lambda: "tree-max-commit" in json.loads(d.ok("stats", "--json", "one"))["limited"], "it is counted")
+        t.require("--tree-max-commit" in d.ok("explain", "one"), d.ok("explain", "one"))
         t.require(any('"limit"' in x for x in d.ok("events", "--json", "one").splitlines()), "no event tells of it")
         d.ok("limit", "one", "--max-commit", "400M", "--save")
         d.until(lambda: d.text().endswith("yes\n"), "it is allowed")
