@@ -1,5 +1,5 @@
 /*
- * The verbs about tenants of vmsupd: status, stats, start, stop, restart, enable, disable, reload, events, trace. Each is a question
+ * The verbs about tenants of vmsupd: status, stats, start, stop, restart, enable, disable, reload, events. Each is a question
  * and a way to show the answer.
  */
 #include "vmsup/cli/verb.h"
@@ -359,7 +359,7 @@ static int disable_run(int argc, char **argv)
 	return act(argc, argv, &vms_verb_disable, false, false);
 }
 
-/* --- events, trace ---------------------------------------------------------------------------------------- */
+/* --- events ---------------------------------------------------------------------------------------- */
 
 static int print_events(struct vms_daemon_line *line, bool json, bool follow)
 {
@@ -411,48 +411,6 @@ static int events_run(int argc, char **argv)
 	}
 	vms_daemon_hang_up(line);
 	return status;
-}
-
-static int copy(int from)
-{
-	static char bytes[65536];
-	ssize_t n;
-
-	while ((n = read(from, bytes, sizeof(bytes))) > 0 || (n < 0 && errno == EINTR)) {
-		if (n > 0 && vms_fd_write_all(STDOUT_FILENO, bytes, (size_t)n) < 0) {
-			vms_log("cannot write to stdout: %s", strerror(errno));
-			return 1;
-		}
-	}
-	return n < 0 ? 1 : 0;
-}
-
-static int trace_run(int argc, char **argv)
-{
-	struct vms_daemon_line *line;
-	struct vms_err err = VMS_ERR_INIT;
-	struct words words;
-	vms_autofd fd = -1;
-	json_t *result;
-	int r;
-
-	if (parse(argc, argv, vms_verb_trace.options, &words) < 0)
-		return VMS_EXIT_USAGE;
-	if (words.help)
-		return vms_help_verb(&vms_verb_trace);
-	if (words.nr != 1) {
-		vms_log(words.nr ? "trace: one tenant at a time, please" : "trace: which tenant? vmsup status lists them");
-		return VMS_EXIT_USAGE;
-	}
-	r = vms_daemon_connect(&line, &err);
-	if (r == 0) {
-		r = vms_daemon_ask(line, json_pack("{s:s, s:s}", "verb", "trace", "tenant", words.names[0]), &result, &fd, &err);
-		vms_daemon_hang_up(line);
-	}
-	if (r < 0)
-		return say(&err);
-	json_decref(result);
-	return fd < 0 ? 1 : copy(fd);
 }
 
 /* --- the verbs -------------------------------------------------------------------------------------------- */
@@ -547,10 +505,3 @@ VERB(events, "show what has happened to tenants", event_options,
      "  -f, --follow  go on with events as they happen\n"
      "  --json        print one JSON object a line\n"
      "  -h, --help    print this and exit\n");
-VERB(trace, "show the memory calls of a tenant as they are decided", no_options,
-     "Usage: vmsup trace TENANT\n"
-     "\n"
-     "Write a trace of the tenant, as run --trace does, to stdout until it ends or this command\n"
-     "does. Lines that find no room are dropped: the tenant does not wait.\n"
-     "\n"
-     "  -h, --help  print this and exit\n");

@@ -288,7 +288,9 @@ def enabled():
 @s.case
 def traced():
     """trace NAME shows calls as they are decided, until the reader goes"""
-    with Daemon("", one="command: [sh, -c, 'while :; do /bin/true; done']\n") as d:
+    # The one that is traced by its number has to make calls itself.
+    loop = "import mmap, subprocess\nwhile True:\n    mmap.mmap(-1, 1 << 20).close()\n    subprocess.run(['/bin/true'])\n"
+    with Daemon("", one="command: [python3, -c, \"%s\"]\n" % loop.replace("\n", "\\n")) as d:
         d.wait_state("one", "running")
         proc = subprocess.Popen([t.place.vmsup(), "trace", "one"], env=d.env, stdout=subprocess.PIPE)
         lines = [json.loads(proc.stdout.readline()) for _ in range(60)]
@@ -296,6 +298,14 @@ def traced():
         proc.stdout.close()
         proc.wait()
         t.require(lines[0]["event"] == "start" and any(x.get("call") == "mmap" for x in lines), "%r" % lines[:5])
+        pid = d.of("one")["pid"]
+        proc = subprocess.Popen([t.place.vmsup(), "trace", str(pid)], env=d.env, stdout=subprocess.PIPE)
+        lines = [json.loads(proc.stdout.readline()) for _ in range(8)]
+        proc.kill()
+        proc.stdout.close()
+        proc.wait()
+        t.require({x.get("pid", pid) for x in lines} == {pid} and lines[0]["event"] == "start", "%r" % lines)
+        d.refused("trace", "1", says="process 1 is no tenant's")
         count = d.of("one")["seconds"]
         time.sleep(1)
         t.require(d.of("one")["state"] == "running" and d.of("one")["losses"] == 0, "%r %r" % (count, d.of("one")))
