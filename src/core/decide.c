@@ -15,6 +15,7 @@
 
 #include "vmsup/core/place.h"
 #include "vmsup/core/policy.h"
+#include "decision.h"
 
 #ifndef MAP_ABOVE4G
 #define MAP_ABOVE4G 0x80
@@ -36,16 +37,7 @@
 /* At most this many candidates are tried for one placement. */
 #define MAX_TRIES 64
 
-struct decision {
-	struct vms_space *space;
-	const struct vms_req *req;
-	const struct vms_facts *facts;
-	const struct vms_plan *const *busy;
-	size_t nr_busy;
-	vms_addr_t max_start;
-};
-
-static struct vms_plan pass_unknown(void)
+struct vms_plan vms_decision_unknown(void)
 {
 	struct vms_plan plan = vms_plan_pass();
 
@@ -54,7 +46,7 @@ static struct vms_plan pass_unknown(void)
 }
 
 /* [addr, addr + length) rounded up to pages; false when it is empty, unaligned or leaves the user addresses. */
-static bool make_span(const struct vms_space *space, vms_addr_t addr, vms_addr_t length,
+bool vms_decision_span(const struct vms_space *space, vms_addr_t addr, vms_addr_t length,
 		      struct vms_range *ret_span)
 {
 	vms_addr_t size = vms_page_up(length);
@@ -69,7 +61,7 @@ static bool make_span(const struct vms_space *space, vms_addr_t addr, vms_addr_t
  * 64-bit code that makes an i386 call, or the reverse: the kernel then searches from another base. The fence keeps what it finds
  * inside.
  */
-static bool is_foreign(const struct decision *d)
+bool vms_decision_is_foreign(const struct vms_decision *d)
 {
 	return d->req->arch != d->space->arch;
 }
@@ -79,7 +71,7 @@ static bool is_wall(const struct vms_space *space, const struct vms_range *span)
 	return space->policy && vms_policy_is_wall(space->policy, span);
 }
 
-static bool outside(const struct vms_space *space, const struct vms_range *span)
+bool vms_decision_is_outside(const struct vms_space *space, const struct vms_range *span)
 {
 	return space->confined && (!vms_range_covers(&space->range, span) || is_wall(space, span));
 }
@@ -91,7 +83,7 @@ static int outside_errno(const struct vms_space *space, const struct vms_range *
 }
 
 /* True when another thread's call in flight may touch @span; then *ret_what is what it touches. */
-static bool busy_at(const struct decision *d, const struct vms_range *span, struct vms_range *ret_what)
+static bool busy_at(const struct vms_decision *d, const struct vms_range *span, struct vms_range *ret_what)
 {
 	for (size_t i = 0; i < d->nr_busy; i++) {
 		const struct vms_plan *plan = d->busy[i];
@@ -109,7 +101,7 @@ static bool busy_at(const struct decision *d, const struct vms_range *span, stru
  * Our own choice: like vms_place_find, and clear of what other threads have in flight. From a place that is rejected or busy
  * the search goes on downwards (with --layout bottom-up, upwards); where it did not begin at the end, once more from there.
  */
-static int choose(const struct decision *d, const struct vms_place_req *want, vms_addr_t *ret_addr)
+int vms_decision_choose(const struct vms_decision *d, const struct vms_place_req *want, vms_addr_t *ret_addr)
 {
 	const enum vms_layout_kind layout = d->space->policy ? d->space->policy->layout : VMS_LAYOUT_TOP_DOWN;
 	const bool up = layout == VMS_LAYOUT_BOTTOM_UP;
@@ -157,7 +149,7 @@ static bool is_below_growing(const struct vms_space *space, const struct vms_pla
  * The address for a request that leaves it open: the kernel's own choice where that is what we want too.
  * Sets verdict, chosen and certain of @plan. -ENOMEM: nothing fits.
  */
-static int place(const struct decision *d, const struct vms_place_req *want, struct vms_plan *plan,
+int vms_decision_place(const struct vms_decision *d, const struct vms_place_req *want, struct vms_plan *plan,
 		 vms_addr_t *ret_addr)
 {
 	int r;
@@ -173,7 +165,7 @@ static int place(const struct decision *d, const struct vms_place_req *want, str
 	}
 	if ((want->hugetlb || (is_below_growing(d->space, want) && !d->space->policy)) && !d->max_start)
 		return vms_place_kernel(d->space, want, ret_addr, &plan->certain);
-	r = choose(d, want, ret_addr);
+	r = vms_decision_choose(d, want, ret_addr);
 	if (r < 0)
 		return r;
 	plan->verdict = VMS_REMOTE;
@@ -181,14 +173,14 @@ static int place(const struct decision *d, const struct vms_place_req *want, str
 	return 0;
 }
 
-static void copy_args(struct vms_plan *plan, const struct vms_req *req)
+void vms_decision_copy_args(struct vms_plan *plan, const struct vms_req *req)
 {
 	for (int i = 0; i < 6; i++)
 		plan->args[i] = req->args[i];
 }
 
 /* mm/mmap.c do_mmap, mm/mprotect.c: READ_IMPLIES_EXEC. */
-static uint8_t real_prot(const struct vms_space *space, uint8_t prot)
+uint8_t vms_decision_prot(const struct vms_space *space, uint8_t prot)
 {
 	return space->read_implies_exec && (prot & VMS_PROT_READ) ? prot | VMS_PROT_EXEC : prot;
 }
@@ -202,11 +194,11 @@ static bool is_map_type(uint32_t flags)
 	return type == MAP_PRIVATE || type == MAP_SHARED || type == (anon ? MAP_DROPPABLE : MAP_SHARED_VALIDATE);
 }
 
-static struct vms_vma mmap_vma(const struct decision *d)
+static struct vms_vma mmap_vma(const struct vms_decision *d)
 {
 	const struct vms_req *req = d->req;
 	uint32_t flags = req->mmap.flags;
-	struct vms_vma vma = { .prot = real_prot(d->space, req->mmap.prot), .may = VMS_PROT_ALL };
+	struct vms_vma vma = { .prot = vms_decision_prot(d->space, req->mmap.prot), .may = VMS_PROT_ALL };
 
 	if ((flags & MAP_TYPE) == MAP_DROPPABLE)
 		vma.flags |= VMS_VMA_NORESERVE;
@@ -230,16 +222,16 @@ static struct vms_vma mmap_vma(const struct decision *d)
 	return vma;
 }
 
-static struct vms_plan decide_mmap_fixed(const struct decision *d)
+static struct vms_plan decide_mmap_fixed(const struct vms_decision *d)
 {
 	const struct vms_req *req = d->req;
 	struct vms_plan plan = vms_plan_pass();
 	struct vms_range span;
 
 	if (!is_map_type(req->mmap.flags) ||
-	    !make_span(d->space, req->mmap.addr, req->mmap.length, &span) || !vms_page_aligned(req->mmap.offset))
+	    !vms_decision_span(d->space, req->mmap.addr, req->mmap.length, &span) || !vms_page_aligned(req->mmap.offset))
 		return plan;
-	if (outside(d->space, &span)) {
+	if (vms_decision_is_outside(d->space, &span)) {
 		/* As the kernel, which looks at the file before it looks for the place. */
 		if (!(req->mmap.flags & MAP_ANONYMOUS) && !d->facts->file.known)
 			return vms_plan_refuse(EBADF);
@@ -247,7 +239,7 @@ static struct vms_plan decide_mmap_fixed(const struct decision *d)
 	}
 	/* EEXIST, unless another thread is just clearing the place. */
 	if ((req->mmap.flags & MAP_FIXED_NOREPLACE) && !vms_tree_is_free(&d->space->tree, &span))
-		return d->nr_busy ? pass_unknown() : plan;
+		return d->nr_busy ? vms_decision_unknown() : plan;
 	plan.effect = VMS_EFFECT_MAP;
 	plan.certain = true;
 	plan.range = span;
@@ -258,7 +250,7 @@ static struct vms_plan decide_mmap_fixed(const struct decision *d)
 	return plan;
 }
 
-static struct vms_plan decide_mmap(const struct decision *d)
+static struct vms_plan decide_mmap(const struct vms_decision *d)
 {
 	const struct vms_req *req = d->req;
 	uint32_t flags = req->mmap.flags, type = flags & MAP_TYPE;
@@ -283,14 +275,14 @@ static struct vms_plan decide_mmap(const struct decision *d)
 	if (!is_map_type(flags) || !want.length || want.length > d->space->user.end ||
 	    !vms_page_aligned(req->mmap.offset))
 		return vms_plan_pass();
-	if (want.hugetlb || is_foreign(d) || (type == MAP_SHARED_VALIDATE && (req->args[3] & ~(uint64_t)LEGACY_FLAGS))) {
-		plan = pass_unknown();
+	if (want.hugetlb || vms_decision_is_foreign(d) || (type == MAP_SHARED_VALIDATE && (req->args[3] & ~(uint64_t)LEGACY_FLAGS))) {
+		plan = vms_decision_unknown();
 		plan.chosen = true;
 		return plan;
 	}
-	if (place(d, &want, &plan, &addr) < 0) {
+	if (vms_decision_place(d, &want, &plan, &addr) < 0) {
 		/* A file's own errors come first, and only the kernel knows them. */
-		return anon ? vms_plan_refuse(ENOMEM) : pass_unknown();
+		return anon ? vms_plan_refuse(ENOMEM) : vms_decision_unknown();
 	}
 	plan.effect = VMS_EFFECT_MAP;
 	plan.vma = mmap_vma(d);
@@ -299,7 +291,7 @@ static struct vms_plan decide_mmap(const struct decision *d)
 	if (plan.low2g)
 		plan.vma.flags |= VMS_VMA_LOW2G;
 	if (plan.verdict == VMS_REMOTE) {
-		copy_args(&plan, req);
+		vms_decision_copy_args(&plan, req);
 		plan.args[0] = addr;
 		/* With flags that every file takes, it is MAP_SHARED; by its own name it would refuse the one that is added. */
 		if (type == MAP_SHARED_VALIDATE)
@@ -309,17 +301,17 @@ static struct vms_plan decide_mmap(const struct decision *d)
 	return plan;
 }
 
-static struct vms_plan decide_munmap(const struct decision *d)
+static struct vms_plan decide_munmap(const struct vms_decision *d)
 {
 	struct vms_plan plan = vms_plan_pass();
 	struct vms_range span;
 
-	if (!make_span(d->space, d->req->span.addr, d->req->span.length, &span))
+	if (!vms_decision_span(d->space, d->req->span.addr, d->req->span.length, &span))
 		return plan;
 	if (d->space->confined && span.end > d->space->range.end)
 		return vms_plan_refuse(EINVAL);
 	/* Below the range the child has nothing: as under mmap_min_addr, there is nothing to remove and nothing wrong. */
-	if (outside(d->space, &span)) {
+	if (vms_decision_is_outside(d->space, &span)) {
 		if (span.end <= d->space->range.start || is_wall(d->space, &span))
 			return vms_plan_reply(0);
 		span.start = d->space->range.start;
@@ -333,7 +325,7 @@ static struct vms_plan decide_munmap(const struct decision *d)
 }
 
 /* The kernel changes what lies before the first hole, and then says ENOMEM. In a sealed fence there is no harm in asking. */
-static struct vms_plan mprotect_outside(const struct decision *d, const struct vms_range *span)
+static struct vms_plan mprotect_outside(const struct vms_decision *d, const struct vms_range *span)
 {
 	const struct vms_range inside = { span->start, d->space->range.end };
 
@@ -342,7 +334,7 @@ static struct vms_plan mprotect_outside(const struct decision *d, const struct v
 		return vms_plan_pass();
 	if (d->space->rules.seals && vms_range_has(&d->space->range, span->start) && !is_wall(d->space, span) &&
 	    !vms_tree_is_full(&d->space->tree, &inside))
-		return pass_unknown();
+		return vms_decision_unknown();
 	return vms_plan_refuse(ENOMEM);
 }
 
@@ -353,10 +345,10 @@ static bool make_protect_span(const struct vms_space *space, vms_addr_t addr, vm
 
 	if (size && addr < space->user.end && addr + size > addr && addr + size > space->user.end)
 		size = space->user.end - vms_page_down(addr);
-	return make_span(space, addr, size, ret_span);
+	return vms_decision_span(space, addr, size, ret_span);
 }
 
-static struct vms_plan decide_mprotect(const struct decision *d)
+static struct vms_plan decide_mprotect(const struct vms_decision *d)
 {
 	const struct vms_req *req = d->req;
 	struct vms_plan plan = vms_plan_pass();
@@ -364,207 +356,16 @@ static struct vms_plan decide_mprotect(const struct decision *d)
 
 	if (!make_protect_span(d->space, req->mprotect.addr, req->mprotect.length, &span))
 		return plan;
-	if (outside(d->space, &span))
+	if (vms_decision_is_outside(d->space, &span))
 		return mprotect_outside(d, &span);
 	/* PROT_GROWSDOWN and PROT_GROWSUP stretch the range to the end of the mapping. */
 	if (req->args[2] & ~(uint64_t)VMS_PROT_ALL)
-		return pass_unknown();
+		return vms_decision_unknown();
 	plan.effect = VMS_EFFECT_PROTECT;
 	plan.range = span;
-	plan.vma.prot = real_prot(d->space, req->mprotect.prot);
+	plan.vma.prot = vms_decision_prot(d->space, req->mprotect.prot);
 	plan.sets_pkey = req->mprotect.pkey >= 0;
 	plan.vma.pkey = plan.sets_pkey ? (uint8_t)req->mprotect.pkey : 0;
-	return plan;
-}
-
-/* The mapping that mremap makes of @src at @span. */
-static struct vms_vma moved_vma(const struct vms_vma *src, vms_addr_t old_addr, const struct vms_range *span)
-{
-	struct vms_vma vma = *src;
-
-	if (vma.ino)
-		vma.offset += old_addr - src->range.start;
-	vma.range = *span;
-	return vma;
-}
-
-static struct vms_plan mremap_to(const struct decision *d, const struct vms_vma *src,
-				 const struct vms_range *from, const struct vms_range *to)
-{
-	uint32_t flags = d->req->mremap.flags;
-	struct vms_plan plan = { .verdict = VMS_CONTINUE, .effect = VMS_EFFECT_MOVE };
-
-	plan.range = *to;
-	plan.from = *from;
-	plan.keeps_source = d->req->mremap.old_length == 0 || (flags & MREMAP_DONTUNMAP);
-	plan.vma = moved_vma(src, from->start, to);
-	return plan;
-}
-
-static struct vms_plan mremap_fixed(const struct decision *d, const struct vms_vma *src,
-				    const struct vms_range *from)
-{
-	const struct vms_req *req = d->req;
-	struct vms_range to;
-
-	if (!make_span(d->space, req->mremap.new_addr, req->mremap.new_length, &to))
-		return vms_plan_pass();
-	if (outside(d->space, &to) && !src)
-		return vms_plan_refuse(EFAULT);
-	if (outside(d->space, &to))
-		return vms_plan_refuse(to.start < d->space->range.start ? EPERM : EINVAL);
-	if (!src || from->end > src->range.end)
-		return pass_unknown();
-	return mremap_to(d, src, from, &to);
-}
-
-/* True when a mapping that grows by @more would come into a hole, or close a guard gap. */
-static bool grows_into_policy(const struct vms_space *space, const struct vms_range *more)
-{
-	const struct vms_policy *policy = space->policy;
-	const struct vms_vma *next = vms_tree_find_from(&space->tree, more->end);
-
-	return vms_policy_keeps_out(policy, more, false) ||
-	       (next && next->range.start - more->end < policy->guard_gap);
-}
-
-/* Growing: in place when what follows is free, else to a place of its own. */
-static struct vms_plan mremap_grow(const struct decision *d, const struct vms_vma *src,
-				   const struct vms_range *from, vms_addr_t new_size)
-{
-	const struct vms_req *req = d->req;
-	struct vms_range more = { from->end, from->start + new_size };
-	struct vms_place_req want = {
-		.length = new_size,
-		.has_file = src->ino != 0,
-		.thp_file = d->facts->file.known && d->facts->file.thp,
-		.offset = src->ino ? src->offset + (from->start - src->range.start) : 0,
-		.i386 = req->arch == VMS_ARCH_I386,
-	};
-	struct vms_plan plan = { .verdict = VMS_CONTINUE };
-	struct vms_plan move;
-	bool in_place, kept_out;
-	vms_addr_t addr;
-
-	if (req->mremap.flags & MREMAP_DONTUNMAP)
-		return pass_unknown();
-	in_place = req->mremap.old_length != 0 && from->end == src->range.end && !outside(d->space, &more) &&
-		   more.end <= d->space->user.end && vms_tree_is_free(&d->space->tree, &more);
-	kept_out = in_place && d->space->policy && grows_into_policy(d->space, &more);
-	if (in_place && !kept_out) {
-		plan.effect = VMS_EFFECT_MAP;
-		plan.chosen = true;
-		plan.range = more;
-		plan.vma = moved_vma(src, from->end, &more);
-		return plan;
-	}
-	if (is_foreign(d))
-		return pass_unknown();
-	if (!(req->mremap.flags & MREMAP_MAYMOVE))
-		return kept_out ? vms_plan_refuse(ENOMEM) : pass_unknown();
-	/* The kernel would grow it in place. */
-	if (kept_out)
-		plan.verdict = VMS_REMOTE;
-	if ((kept_out ? choose(d, &want, &addr) : place(d, &want, &plan, &addr)) < 0)
-		return kept_out ? vms_plan_refuse(ENOMEM) : pass_unknown();
-	move = mremap_to(d, src, from, &(struct vms_range){ addr, addr + new_size });
-	move.verdict = plan.verdict;
-	move.chosen = true;
-	/* Whether the file's own rule aligns it is not known here. */
-	move.certain = plan.certain && !(src->ino && new_size >= VMS_HUGE_SIZE);
-	if (move.verdict == VMS_REMOTE) {
-		copy_args(&move, req);
-		move.args[3] = req->mremap.flags | MREMAP_FIXED;
-		move.args[4] = addr;
-	}
-	return move;
-}
-
-/* What mm/mremap.c check_mremap_params (6.18) refuses, whatever is mapped. */
-static bool is_wrong_mremap(const struct decision *d)
-{
-	const struct vms_req *req = d->req;
-	const uint32_t flags = req->mremap.flags;
-	const vms_addr_t to = req->mremap.new_addr, end = d->space->user.end;
-	const vms_addr_t old_size = vms_page_up(req->mremap.old_length), new_size = vms_page_up(req->mremap.new_length);
-	const struct vms_range source = { req->mremap.old_addr, req->mremap.old_addr + old_size };
-
-	if ((flags & ~(uint32_t)(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP)) || !vms_page_aligned(source.start) ||
-	    !new_size || new_size > end)
-		return true;
-	if (!(flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)))
-		return false;
-	return to > end - new_size || !vms_page_aligned(to) || !(flags & MREMAP_MAYMOVE) ||
-	       ((flags & MREMAP_DONTUNMAP) && old_size != new_size) ||
-	       vms_range_overlaps(&source, &(struct vms_range){ to, to + new_size });
-}
-
-static struct vms_plan decide_mremap(const struct decision *d)
-{
-	const struct vms_req *req = d->req;
-	vms_addr_t old_size = vms_page_up(req->mremap.old_length);
-	vms_addr_t new_size = vms_page_up(req->mremap.new_length);
-	const vms_addr_t old_addr = req->mremap.old_addr;
-	const struct vms_vma *src = vms_tree_find(&d->space->tree, old_addr);
-	struct vms_range from = { old_addr, old_addr + old_size };
-	struct vms_plan plan = vms_plan_pass();
-
-	if (is_wrong_mremap(d) || old_addr >= d->space->user.end || old_size > d->space->user.end - old_addr)
-		return plan;
-	if (d->space->confined && (old_addr < d->space->range.start || from.end > d->space->range.end))
-		return vms_plan_refuse(vms_range_has(&d->space->range, old_addr) && new_size < old_size ? EINVAL : EFAULT);
-	if (req->mremap.flags & MREMAP_FIXED)
-		return mremap_fixed(d, src, &from);
-	if (!src || from.end > src->range.end || (src->flags & VMS_VMA_HUGETLB))
-		return pass_unknown();
-	if (new_size > old_size || (req->mremap.flags & MREMAP_DONTUNMAP))
-		return mremap_grow(d, src, &from, new_size);
-	if (new_size < old_size) {
-		plan.effect = VMS_EFFECT_UNMAP;
-		plan.range = (struct vms_range){ old_addr + new_size, from.end };
-	}
-	return plan;
-}
-
-/* mm/mmap.c sys_brk: a page, or the guard of what grows down, stays free between the heap and the next mapping. */
-static bool meets_next(const struct vms_space *space, vms_addr_t end)
-{
-	const struct vms_vma *next = vms_tree_find_from(&space->tree, space->brk.frontier);
-	vms_addr_t guard = next && (next->flags & VMS_VMA_GROWSDOWN) ? space->tree.guard : 0;
-
-	return next && end + VMS_PAGE_SIZE > next->range.start - guard;
-}
-
-static struct vms_plan decide_brk(const struct decision *d)
-{
-	const struct vms_brk *brk = &d->space->brk;
-	vms_addr_t addr = d->req->brk.addr, end = vms_page_up(addr);
-	struct vms_plan plan = vms_plan_pass();
-
-	if (brk->is_unknown)
-		return pass_unknown();
-	if (addr < brk->base)
-		return plan;
-	/* The kernel refuses by itself what runs into the fence or out of the user addresses. */
-	if (!end || end > d->space->user.end || (d->space->confined && end > d->space->range.end))
-		return plan;
-	plan.effect = VMS_EFFECT_BRK;
-	plan.brk = addr;
-	plan.vma = (struct vms_vma){ .prot = real_prot(d->space, VMS_PROT_READ | VMS_PROT_WRITE), .may = VMS_PROT_ALL,
-				     .kind = VMS_KIND_HEAP };
-	if (end > brk->frontier && d->space->policy &&
-	    vms_policy_keeps_out(d->space->policy, &(struct vms_range){ brk->frontier, end }, false))
-		return vms_plan_reply(brk->current);
-	if (end > brk->frontier && meets_next(d->space, end)) {
-		/* Refused, as far as the tree knows. What is there looks like the heap that would have come. */
-		plan.effect = VMS_EFFECT_UNKNOWN;
-		return plan;
-	}
-	if (end > brk->frontier)
-		plan.range = (struct vms_range){ brk->frontier, end };
-	else
-		plan.range = (struct vms_range){ end, brk->frontier };
-	plan.vma.range = plan.range;
 	return plan;
 }
 
@@ -582,7 +383,7 @@ static struct vms_vma shm_vma(int flags, const struct vms_range *range)
 	return vma;
 }
 
-static struct vms_plan decide_shmat(const struct decision *d)
+static struct vms_plan decide_shmat(const struct vms_decision *d)
 {
 	const struct vms_req *req = d->req;
 	struct vms_place_req want = { .length = vms_page_up(d->facts->shm.size),
@@ -593,29 +394,29 @@ static struct vms_plan decide_shmat(const struct decision *d)
 	vms_addr_t addr;
 
 	if (!d->facts->shm.known || !want.length)
-		return pass_unknown();
+		return vms_decision_unknown();
 	if (req->shmat.addr) {
-		if (make_span(d->space, vms_page_down(req->shmat.addr), want.length, &span) &&
-		    outside(d->space, &span))
+		if (vms_decision_span(d->space, vms_page_down(req->shmat.addr), want.length, &span) &&
+		    vms_decision_is_outside(d->space, &span))
 			return vms_plan_refuse(EINVAL);
-		return pass_unknown();
+		return vms_decision_unknown();
 	}
 	if (req->shmat.flags & SHM_REMAP)
 		return vms_plan_pass();
 	/* Our place was refused with EINVAL: something is there, or these are huge pages, of which nobody tells. */
 	if (d->max_start) {
-		plan = pass_unknown();
+		plan = vms_decision_unknown();
 		plan.verdict = VMS_REMOTE;
-		copy_args(&plan, req);
+		vms_decision_copy_args(&plan, req);
 		return plan;
 	}
-	if (is_foreign(d) || place(d, &want, &plan, &addr) < 0)
-		return pass_unknown();
+	if (vms_decision_is_foreign(d) || vms_decision_place(d, &want, &plan, &addr) < 0)
+		return vms_decision_unknown();
 	plan.effect = VMS_EFFECT_MAP;
 	plan.range = (struct vms_range){ addr, addr + want.length };
 	plan.vma = shm_vma(req->shmat.flags, &plan.range);
 	if (plan.verdict == VMS_REMOTE) {
-		copy_args(&plan, req);
+		vms_decision_copy_args(&plan, req);
 		plan.args[1] = addr;
 	}
 	return plan;
@@ -633,19 +434,19 @@ static bool has_hugetlb(const struct vms_tree *tree, const struct vms_range *spa
 	return false;
 }
 
-static struct vms_plan decide_mseal(const struct decision *d)
+static struct vms_plan decide_mseal(const struct vms_decision *d)
 {
 	struct vms_plan plan = vms_plan_pass();
 	struct vms_range span;
 
 	/* Before Linux 6.10 there is no such call. */
 	if (!d->space->rules.seals || d->req->args[2] ||
-	    !make_span(d->space, d->req->span.addr, d->req->span.length, &span))
+	    !vms_decision_span(d->space, d->req->span.addr, d->req->span.length, &span))
 		return plan;
-	if (outside(d->space, &span))
+	if (vms_decision_is_outside(d->space, &span))
 		return vms_plan_refuse(ENOMEM);
 	if (has_hugetlb(&d->space->tree, &span))
-		return pass_unknown();
+		return vms_decision_unknown();
 	if (vms_tree_is_full(&d->space->tree, &span)) {
 		plan.effect = VMS_EFFECT_SEAL;
 		plan.range = span;
@@ -654,7 +455,7 @@ static struct vms_plan decide_mseal(const struct decision *d)
 }
 
 /* What the kernel refuses before it looks at mappings. Source: mm/msync.c, mm/mincore.c (6.18). */
-static bool is_wrong_question(const struct decision *d, const struct vms_range *span)
+static bool is_wrong_question(const struct vms_decision *d, const struct vms_range *span)
 {
 	const int flags = (int)d->req->args[2];
 	const vms_addr_t vector = d->req->args[2], pages = vms_range_size(span) / VMS_PAGE_SIZE;
@@ -665,28 +466,28 @@ static bool is_wrong_question(const struct decision *d, const struct vms_range *
 }
 
 /* Is something there? Not outside. Across the edge the kernel answers, and sees the fence. */
-static struct vms_plan decide_question(const struct decision *d)
+static struct vms_plan decide_question(const struct vms_decision *d)
 {
 	struct vms_range span;
 
-	if (make_span(d->space, d->req->span.addr, d->req->span.length, &span) && d->space->confined &&
+	if (vms_decision_span(d->space, d->req->span.addr, d->req->span.length, &span) && d->space->confined &&
 	    (!vms_range_overlaps(&d->space->range, &span) || is_wall(d->space, &span)) && !is_wrong_question(d, &span))
 		return vms_plan_refuse(ENOMEM);
 	return vms_plan_pass();
 }
 
 /* The kernel places or removes mappings by itself; the fence keeps them inside. */
-static struct vms_plan decide_unknown(const struct decision *d)
+static struct vms_plan decide_unknown(const struct vms_decision *d)
 {
 	(void)d;
-	return pass_unknown();
+	return vms_decision_unknown();
 }
 
 /*
  * Of prctl only PR_SET_MM and PR_SET_SECCOMP are trapped. PR_SET_MM moves no mapping, but may move the break, and nobody tells
  * where it is then. A break that lies in a fence which is not sealed would let brk unmap it.
  */
-static struct vms_plan decide_prctl(const struct decision *d)
+static struct vms_plan decide_prctl(const struct vms_decision *d)
 {
 	if ((uint32_t)d->req->args[0] != PR_SET_MM)
 		return vms_plan_pass();
@@ -696,7 +497,7 @@ static struct vms_plan decide_prctl(const struct decision *d)
 	return vms_plan_pass();
 }
 
-static struct vms_plan decide_personality(const struct decision *d)
+static struct vms_plan decide_personality(const struct vms_decision *d)
 {
 	uint64_t persona = d->req->personality.persona;
 
@@ -710,21 +511,21 @@ static struct vms_plan decide_personality(const struct decision *d)
 	return vms_plan_pass();
 }
 
-static struct vms_plan decide_pass(const struct decision *d)
+static struct vms_plan decide_pass(const struct vms_decision *d)
 {
 	(void)d;
 	return vms_plan_pass();
 }
 
-typedef struct vms_plan decide_fn(const struct decision *d);
+typedef struct vms_plan decide_fn(const struct vms_decision *d);
 
 static decide_fn *const deciders[VMS_NR_CALLS] = {
 	[VMS_CALL_MMAP] = decide_mmap,
 	[VMS_CALL_MUNMAP] = decide_munmap,
-	[VMS_CALL_MREMAP] = decide_mremap,
+	[VMS_CALL_MREMAP] = vms_decide_mremap,
 	[VMS_CALL_MPROTECT] = decide_mprotect,
 	[VMS_CALL_PKEY_MPROTECT] = decide_mprotect,
-	[VMS_CALL_BRK] = decide_brk,
+	[VMS_CALL_BRK] = vms_decide_brk,
 	[VMS_CALL_SHMAT] = decide_shmat,
 	[VMS_CALL_SHMDT] = decide_unknown,
 	[VMS_CALL_REMAP_FILE_PAGES] = decide_unknown,
@@ -767,7 +568,7 @@ static unsigned int mmap_needs(const struct vms_space *space, const struct vms_r
 		return VMS_NEED_FILE;
 	/* What is refused must have a file, and a place of our choice suit it. */
 	if (req->mmap.flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
-		return make_span(space, req->mmap.addr, req->mmap.length, &span) && outside(space, &span) ? VMS_NEED_FILE : 0;
+		return vms_decision_span(space, req->mmap.addr, req->mmap.length, &span) && vms_decision_is_outside(space, &span) ? VMS_NEED_FILE : 0;
 	return space->remote_only || (req->mmap.flags & MAP_32BIT) ? VMS_NEED_FILE : 0;
 }
 
@@ -787,7 +588,7 @@ int vms_decide(struct vms_space *space, const struct vms_req *req, const struct 
 	       const struct vms_plan *const *busy, size_t nr_busy, vms_addr_t max_start,
 	       struct vms_plan *ret_plan)
 {
-	struct decision d = {
+	struct vms_decision d = {
 		.space = space,
 		.req = req,
 		.facts = facts,
