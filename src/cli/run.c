@@ -103,7 +103,7 @@ static int supervise(const struct vms_run_options *options, const struct vms_rli
 		.has_user = place->has_user && (geteuid() == 0), .uid = place->uid, .gid = place->gid, .groups = place->groups,
 		.nr_groups = place->nr_groups, .directory = place->directory, .cgroup_procs = -1,
 	};
-	const struct vms_tenancy tenancy = { .name = place->name, .start_fd = -1, .board_fd = -1, .listener = -1, .place = &where };
+	const struct vms_tenancy tenancy = { .name = place->name, .start_fd = -1, .board_fd = -1, .lock_fd = -1, .listener = -1, .place = &where };
 	struct vms_ctl_server *server = NULL;
 	struct vms_err err = VMS_ERR_INIT;
 	struct vms_sup *sup = NULL;

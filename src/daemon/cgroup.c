@@ -113,6 +113,24 @@ static void set_limits(const struct vms_tenant *tenant)
 	}
 }
 
+/*
+ * Only a group without processes of its own may hand controllers down: vmsupd, which is in the one that was delegated to it, goes into one
+ * below. Each by itself: a machine need not have all. Where it cannot be, the limits are told to fail.
+ */
+static void hand_down(const struct vms_daemon *daemon)
+{
+	static const char *const controllers[] = { "+memory", "+cpu", "+pids" };
+	char path[4200];
+
+	if (!daemon->conf.cgroup_root) {
+		snprintf(path, sizeof(path), "%s/vmsupd", daemon->cgroup);
+		if (mkdir(path, 0755) == 0 || errno == EEXIST)
+			(void)write_to(path, "cgroup.procs", "0");
+	}
+	for (size_t i = 0; i < sizeof(controllers) / sizeof(controllers[0]); i++)
+		(void)write_to(daemon->cgroup, "cgroup.subtree_control", controllers[i]);
+}
+
 void vms_cgroup_make(struct vms_tenant *tenant)
 {
 	struct vms_daemon *daemon = tenant->daemon;
@@ -123,9 +141,8 @@ void vms_cgroup_make(struct vms_tenant *tenant)
 				"processes are not set", tenant->name);
 		return;
 	}
-	/* Only a group that has no processes of its own may hand controllers down; where it cannot, limits are told to fail. */
 	if (has_limits(tenant->conf))
-		(void)write_to(daemon->cgroup, "cgroup.subtree_control", "+memory +cpu +pids");
+		hand_down(daemon);
 	free(tenant->cgroup);
 	if (asprintf(&tenant->cgroup, "%s/vmsup-%s", daemon->cgroup, tenant->name) < 0)
 		tenant->cgroup = NULL;
@@ -148,8 +165,22 @@ void vms_cgroup_remove(struct vms_tenant *tenant)
 {
 	if (!tenant->cgroup)
 		return;
-	/* What has been killed just now may be there for another moment: it is tried again when the next one starts. */
-	(void)rmdir(tenant->cgroup);
-	free(tenant->cgroup);
+	/* What has been killed just now may be there for another moment: then it is tried again when somebody has been waited for. */
+	free(tenant->old_cgroup);
+	tenant->old_cgroup = NULL;
+	if (rmdir(tenant->cgroup) < 0 && errno == EBUSY)
+		tenant->old_cgroup = tenant->cgroup;
+	else
+		free(tenant->cgroup);
 	tenant->cgroup = NULL;
+}
+
+void vms_cgroup_remove_old(struct vms_daemon *daemon)
+{
+	for (struct vms_tenant *t = daemon->tenants; t; t = t->hh.next) {
+		if (!t->old_cgroup || (rmdir(t->old_cgroup) < 0 && errno == EBUSY))
+			continue;
+		free(t->old_cgroup);
+		t->old_cgroup = NULL;
+	}
 }

@@ -77,11 +77,12 @@ static void follow(struct vms_daemon *daemon)
 			vms_tenant_stop(t, false);
 		} else if (!t->conf) {
 			vms_tenant_free(t);
+			continue;
 		} else if (!t->is_known && !vms_tenant_is_up(t) && !t->conf->manual) {
 			vms_ignore(vms_tenant_start(t, &err));
 		}
-		if (t->conf)
-			t->is_known = true;
+		/* What comes back is new. */
+		t->is_known = t->conf;
 	}
 }
 
@@ -122,6 +123,7 @@ static void reap(struct vms_daemon *daemon)
 				break;
 		}
 	}
+	vms_cgroup_remove_old(daemon);
 }
 
 static bool has_tenants(const struct vms_daemon *daemon)
@@ -256,6 +258,18 @@ static int watch_metrics(struct vms_daemon *daemon, struct vms_err *err)
 	return r < 0 ? vms_err_set(err, r, "cannot make a timer: %s", strerror(-r)) : 0;
 }
 
+/* Now that it is known what shall become of them should that fail. */
+static void adopt_stored(struct vms_daemon *daemon)
+{
+	struct vms_tenant *t, *next;
+
+	HASH_ITER(hh, daemon->tenants, t, next) {
+		if (t->is_stored)
+			vms_tenant_adopt(t);
+		t->is_stored = false;
+	}
+}
+
 static int start(struct vms_daemon *daemon, struct vms_err *err)
 {
 	int r = make_folders(daemon, err), socket;
@@ -281,6 +295,7 @@ static int start(struct vms_daemon *daemon, struct vms_err *err)
 	}
 	vms_cgroup_find(daemon);
 	connect_tenants(daemon);
+	adopt_stored(daemon);
 	r = vms_server_new(daemon, socket, err);
 	if (r == 0)
 		r = vms_http_start(daemon, err);
@@ -298,6 +313,7 @@ static void done(struct vms_daemon *daemon)
 	vms_watch_free(daemon->metrics_watch);
 	vms_fd_close(&daemon->metrics_timer);
 	vms_metrics_remove(daemon);
+	vms_cgroup_remove_old(daemon);
 	while (daemon->tenants)
 		vms_tenant_free(daemon->tenants);
 	vms_watch_free(daemon->signal_watch);

@@ -128,13 +128,13 @@ int vms_launch_prepare(struct vms_tenant *tenant, struct vms_err *err)
 }
 
 /* Between fork and exec: every descriptor at its number, signals as they are for a program that a shell starts. */
-__attribute__((noreturn)) static void become_supervisor(const struct vms_tenant *tenant, int link)
+__attribute__((noreturn)) static void become_supervisor(const struct vms_tenant *tenant, int link, int lock)
 {
-	const int fds[] = { link, tenant->start_fd, tenant->board_fd, tenant->listener };
-	const int nr = tenant->listener >= 0 ? 4 : 3;
+	const int fds[] = { link, tenant->start_fd, tenant->board_fd, lock, tenant->listener };
+	const int nr = tenant->listener >= 0 ? 5 : 4;
 	char *const argv[] = { (char *)(uintptr_t) "vmsupd", (char *)(uintptr_t) "--supervise", tenant->name,
-			       nr == 4 ? (char *)(uintptr_t) "--adopt" : NULL, NULL };
-	int moved[4];
+			       nr == 5 ? (char *)(uintptr_t) "--adopt" : NULL, NULL };
+	int moved[5];
 	sigset_t none;
 
 	/* First out of the way of the numbers that they shall have. */
@@ -155,10 +155,13 @@ __attribute__((noreturn)) static void become_supervisor(const struct vms_tenant 
 
 int vms_launch(struct vms_tenant *tenant, struct vms_err *err)
 {
-	vms_autofd ours = -1, theirs = -1;
-	int pair[2], r;
+	vms_autofd ours = -1, theirs = -1, lock = -1;
+	int pair[2], r = vms_link_lock(tenant, &lock);
 	pid_t pid;
 
+	if (r < 0)
+		return vms_err_set(err, r, "tenant %s has a supervisor that does not answer%s%s", tenant->name, r == -EBUSY ? "" : ": ",
+				   r == -EBUSY ? "" : strerror(-r));
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return vms_err_set(err, -errno, "cannot make a socket pair: %s", strerror(errno));
 	ours = pair[0];
@@ -169,7 +172,7 @@ int vms_launch(struct vms_tenant *tenant, struct vms_err *err)
 	if (pid < 0)
 		return vms_err_set(err, -errno, "cannot fork: %s", strerror(errno));
 	if (pid == 0)
-		become_supervisor(tenant, theirs);
+		become_supervisor(tenant, theirs, lock);
 	tenant->supervisor = pid;
 	tenant->pidfd = pidfd_open(pid, 0);
 	tenant->link = vms_fd_steal(&ours);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -139,13 +140,15 @@ static int connect_to(const struct vms_daemon *daemon, const char *file, int *re
 	if (snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", daemon->link_folder, file) >=
 	    (int)sizeof(address.sun_path))
 		return -ENAMETOOLONG;
+	/* The second is connect's, too. */
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
+		return -errno;
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return -errno;
 	if (peer.uid != geteuid())
 		return -EPERM;
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
-		return -errno;
 	*ret_pid = peer.pid;
 	*ret_fd = vms_fd_steal(&fd);
 	return 0;
@@ -186,10 +189,8 @@ static void find_one(struct vms_daemon *daemon, const char *file)
 	if (r == 0)
 		r = receive_hello(fd, &msg, fds);
 	if (r < 0) {
-		/* Nobody listens any more. */
-		if (r == -ECONNREFUSED)
-			vms_ignore(unlinkat(daemon->link_folder, file, 0));
-		else
+		/* Nobody listens, any more or yet: whether somebody is there tells the lock. */
+		if (r != -ECONNREFUSED && r != -ENOENT)
 			vms_log("the supervisor of tenant %s does not answer: %s", name, strerror(-r));
 		return;
 	}
@@ -201,6 +202,29 @@ static void find_one(struct vms_daemon *daemon, const char *file)
 	}
 	vms_tenant_resume(tenant, pid, vms_fd_steal(&fd), fds[0], fds[1], fds[2]);
 	tenant->program = msg.value;
+}
+
+void vms_link_find(struct vms_tenant *tenant)
+{
+	char file[VMS_TENANT_NAME_MAX + sizeof(SUFFIX)];
+
+	snprintf(file, sizeof(file), "%s%s", tenant->name, SUFFIX);
+	find_one(tenant->daemon, file);
+}
+
+int vms_link_lock(const struct vms_tenant *tenant, int *ret_fd)
+{
+	char path[4200];
+	vms_autofd fd = -1;
+
+	snprintf(path, sizeof(path), "%s/sup/%s.lock", tenant->daemon->options.runtime, tenant->name);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	*ret_fd = vms_fd_steal(&fd);
+	return 0;
 }
 
 struct stored {
@@ -255,9 +279,12 @@ static void use_stored(struct vms_daemon *daemon, struct stored *s)
 
 	if (tenant && !vms_tenant_is_up(tenant) && s->start >= 0 && s->board >= 0 && s->listener >= 0) {
 		vms_tenant_resume(tenant, 0, -1, s->listener, s->start, s->board);
-		vms_tenant_adopt(tenant);
+		tenant->is_stored = true;
 		return;
 	}
+	/* Of a run that had hardly begun or had ended: nobody can use them. */
+	if (tenant && !vms_tenant_is_up(tenant))
+		vms_notify_drop(tenant);
 	vms_fd_close(&s->start);
 	vms_fd_close(&s->board);
 	vms_fd_close(&s->listener);

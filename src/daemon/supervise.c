@@ -49,7 +49,7 @@ static int parse_options(const struct vms_start *start, struct vms_run_options *
 /* Everything but the words that both need: descriptors must not leak into the program. */
 static void close_on_exec(bool adopt)
 {
-	for (int fd = VMS_START_LINK; fd <= (adopt ? VMS_START_LISTENER : VMS_START_BOARD); fd++)
+	for (int fd = VMS_START_LINK; fd <= (adopt ? VMS_START_LISTENER : VMS_START_LOCK); fd++)
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
@@ -74,7 +74,7 @@ static int serve(const struct vms_start *start, const struct vms_run_options *op
 	};
 	const struct vms_tenancy tenancy = {
 		.name = start->name, .start_fd = VMS_START_START, .board_fd = VMS_START_BOARD,
-		.listener = adopt ? VMS_START_LISTENER : -1, .link_path = start->link, .place = &place, .cgroup = start->cgroup,
+		.lock_fd = VMS_START_LOCK, .listener = adopt ? VMS_START_LISTENER : -1, .link_path = start->link, .place = &place, .cgroup = start->cgroup,
 	};
 	struct vms_ctl_server *server = NULL;
 	struct vms_err err = VMS_ERR_INIT;

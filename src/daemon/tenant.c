@@ -31,6 +31,8 @@
 #define LOSSES_NS 60000000000LL
 /* After KILL_TREE, until the supervisor itself is killed. */
 #define KILL_MS 2000
+/* Until a supervisor that does not answer yet is looked for again. */
+#define LOOK_MS 200
 /* Who has run so long is not in a loop of restarts. */
 #define STEADY_NS 10000000000LL
 
@@ -147,9 +149,29 @@ static void fail(struct vms_tenant *tenant, const char *why)
 	vms_event(tenant, "failed", json_pack("{s:s}", "reason", tenant->failure));
 }
 
+static void wait_for_restart(struct vms_tenant *tenant, unsigned int most_ms)
+{
+	start_timer(tenant, tenant->delay_ms);
+	tenant->delay_ms = 2 * tenant->delay_ms < most_ms ? 2 * tenant->delay_ms : most_ms;
+}
+
+/* What is short for a moment may not be the next time. */
+static void could_not_start(struct vms_tenant *tenant, const char *why)
+{
+	const struct vms_tenant_conf *conf = tenant->conf;
+
+	fail(tenant, why);
+	if (conf->restart == VMS_RESTART_NO)
+		return;
+	if (!tenant->delay_ms)
+		tenant->delay_ms = conf->restart_delay_ms ? conf->restart_delay_ms : 1;
+	set_state(tenant, VMS_TENANT_WAITING);
+	wait_for_restart(tenant, conf->restart_delay_max_ms);
+}
+
 int vms_tenant_start(struct vms_tenant *tenant, struct vms_err *err)
 {
-	int r;
+	int r, lock = -1;
 
 	if (vms_tenant_is_up(tenant))
 		return vms_err_set(err, -EALREADY, "tenant %s is %s already", tenant->name, vms_tenant_state_name(tenant->state));
@@ -158,13 +180,28 @@ int vms_tenant_start(struct vms_tenant *tenant, struct vms_err *err)
 	stop_timer(tenant);
 	tenant->failure[0] = '\0';
 	tenant->has_ended = false;
+	/* One that the vmsupd before this one has just started, say. */
+	vms_link_find(tenant);
+	if (tenant->supervisor)
+		return 0;
+	r = vms_link_lock(tenant, &lock);
+	vms_fd_close(&lock);
+	if (r == -EBUSY) {
+		/* Nothing of it may be touched. */
+		set_state(tenant, VMS_TENANT_WAITING);
+		start_timer(tenant, LOOK_MS);
+		return vms_err_set(err, r, "tenant %s has a supervisor that does not answer yet", tenant->name);
+	}
 	r = vms_launch_prepare(tenant, err);
 	if (r == 0)
 		r = vms_launch(tenant, err);
-	if (r == 0)
+	if (r == 0) {
 		r = watch_supervisor(tenant);
+		if (r < 0)
+			kill(tenant->supervisor, SIGKILL);
+	}
 	if (r < 0) {
-		fail(tenant, err->text);
+		could_not_start(tenant, err->text);
 		return r;
 	}
 	set_state(tenant, VMS_TENANT_STARTING);
@@ -214,8 +251,7 @@ static void ended(struct vms_tenant *tenant)
 		if (steady || !tenant->delay_ms)
 			tenant->delay_ms = conf->restart_delay_ms ? conf->restart_delay_ms : 1;
 		set_state(tenant, VMS_TENANT_WAITING);
-		start_timer(tenant, tenant->delay_ms);
-		tenant->delay_ms = 2 * tenant->delay_ms < conf->restart_delay_max_ms ? 2 * tenant->delay_ms : conf->restart_delay_max_ms;
+		wait_for_restart(tenant, conf->restart_delay_max_ms);
 		return;
 	}
 	set_state(tenant, failed ? VMS_TENANT_FAILED : VMS_TENANT_STOPPED);
@@ -511,6 +547,7 @@ void vms_tenant_free(struct vms_tenant *tenant)
 	vms_fd_close(&tenant->board_fd);
 	vms_board_unmap(tenant->board);
 	free(tenant->cgroup);
+	free(tenant->old_cgroup);
 	free(tenant->name);
 	free(tenant);
 }

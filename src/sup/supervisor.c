@@ -240,6 +240,7 @@ static void close_inherited(const struct vms_sup *sup)
 	const int keep[] = { sup->front_fd,
 			     tenancy ? tenancy->start_fd : -1,
 			     tenancy ? tenancy->board_fd : -1,
+			     tenancy ? tenancy->lock_fd : -1,
 			     sup->link_fd,
 			     sup->link_folder,
 			     sup->main_pidfd,

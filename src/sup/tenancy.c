@@ -72,6 +72,7 @@ void vms_tenancy_done(struct vms_sup *sup)
 	vms_fd_close(&sup->main_pidfd);
 	vms_fd_close(&sup->tenancy.start_fd);
 	vms_fd_close(&sup->tenancy.board_fd);
+	vms_fd_close(&sup->tenancy.lock_fd);
 	vms_fd_close(&sup->tenancy.listener);
 	vms_board_unmap(sup->board);
 	sup->board = NULL;

@@ -138,6 +138,20 @@ def vmsupd_dies():
 
 
 @s.case
+def silent_supervisor():
+    """a supervisor that does not answer is not doubled: its tenant is taken over when it does"""
+    with Daemon("", one=SLEEPER) as d:
+        was = d.wait_state("one", "running")
+        d.kill()
+        os.kill(was["supervisor"], signal.SIGSTOP)
+        d.start()
+        t.require(d.of("one")["state"] == "waiting" and d.of("one")["pid"] is None, "%r" % d.of("one"))
+        os.kill(was["supervisor"], signal.SIGCONT)
+        now = d.wait_state("one", "running")
+        t.require((now["pid"], now["supervisor"]) == (was["pid"], was["supervisor"]), "%r\n%r" % (was, now))
+
+
+@s.case
 def ended_alone():
     """what ends while there is no vmsupd is told to the next, and what is restarted is restarted"""
     with Daemon("", one="command: [sleep, '1']\nrestart: always\nrestart-delay: 10ms\n") as d:
@@ -203,6 +217,10 @@ def reloads():
         d.proc.send_signal(signal.SIGHUP)
         d.until(lambda: d.tenants().get("one", {"state": "stopped"})["state"] == "stopped", "one is stopped")
         t.require(not os.path.exists("/proc/%d" % was["pid"]), "one runs on")
+        d.ok("reload")
+        d.tenant("one", SLEEPER)
+        d.ok("reload")
+        d.wait_state("one", "running")
 
 
 @s.case

@@ -23,7 +23,8 @@
 #define VMS_START_LINK 3
 #define VMS_START_START 4
 #define VMS_START_BOARD 5
-#define VMS_START_LISTENER 6 /* with --adopt only */
+#define VMS_START_LOCK 6 /* a file that is locked as long as the supervisor lives */
+#define VMS_START_LISTENER 7 /* with --adopt only */
 
 #define VMS_START_MAX_SIZE ((size_t)4 << 20) /* bytes */
 

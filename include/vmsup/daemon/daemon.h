@@ -75,11 +75,13 @@ struct vms_tenant {
 	bool has_ended; /* the program; status is its own */
 	int status; /* of wait(2), the last; -1: nobody could tell */
 	char failure[512]; /* why the last start has failed; empty: it has not */
+	bool is_stored; /* found in the service manager's store, without a supervisor */
 	int pidfd, link, timer, start_fd, board_fd, listener; /* owned; -1: not there */
 	struct vms_watch *pid_watch, *link_watch, *timer_watch;
 	const struct vms_board *board; /* owned; NULL: none */
 	struct vms_range range; /* of this run; empty: it has none */
 	char *cgroup; /* owned; NULL: it has none */
+	char *old_cgroup; /* owned: of the run before, not empty when it was to be removed; NULL: none */
 	unsigned int restarts, losses; /* ever: starts by itself; supervisors that died */
 	unsigned int delay_ms; /* before the next restart */
 	long long since; /* ns: when it got into this state */
@@ -134,6 +136,13 @@ bool vms_link_tell(const struct vms_tenant *tenant, enum vms_front_kind kind, in
  * which is the caller's; -1: none.
  */
 int vms_link_find_all(struct vms_daemon *daemon);
+/** Connect to the supervisor of @tenant, should there be one. */
+void vms_link_find(struct vms_tenant *tenant);
+/**
+ * The lock that the supervisor of @tenant holds as long as it lives: 0 with a descriptor that the caller closes or passes on, -EBUSY when
+ * one holds it, another negative errno.
+ */
+VMS_MUST_CHECK int vms_link_lock(const struct vms_tenant *tenant, int *ret_fd);
 
 /* --- cgroup.c ------------------------------------------------------------------------------------ */
 
@@ -145,6 +154,8 @@ void vms_cgroup_make(struct vms_tenant *tenant);
 void vms_cgroup_kill(const struct vms_tenant *tenant);
 /** Remove it when it is empty. */
 void vms_cgroup_remove(struct vms_tenant *tenant);
+/** Try again with those that were not. */
+void vms_cgroup_remove_old(struct vms_daemon *daemon);
 
 /* --- notify.c: systemd ---------------------------------------------------------------------------- */
 

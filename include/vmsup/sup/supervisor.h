@@ -71,6 +71,7 @@ struct vms_tenancy {
 	const char *name; /* borrowed */
 	int start_fd; /* owned: what vmsupd started this process with, kept for the next vmsupd */
 	int board_fd; /* owned */
+	int lock_fd; /* owned: kept open, no more */
 	int listener; /* owned: the supervisor before this one has died, and its tree is taken over; -1: start the program */
 	const char *link_path; /* borrowed: where a new vmsupd connects */
 	const struct vms_spawn_place *place; /* borrowed */
