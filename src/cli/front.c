@@ -114,6 +114,8 @@ static void stop_self(struct front *f, int sig)
 	sigemptyset(&set);
 	sigaddset(&set, sig);
 	signal(sig, SIG_DFL);
+	/* What made the program stop is over, for the witness too: only a later stop overtakes a SIGCONT. */
+	(void)vms_witness_ask(&f->witness, sig, false);
 	raise(sig);
 	if (program_runs(f)) {
 		sigtimedwait(&set, NULL, &at_once);
@@ -289,18 +291,11 @@ static void on_late_signal(struct front *f, int sig)
 
 /*
  * A stop signal sent to the group takes a pending SIGCONT with it, the witness's, too. So one that the witness does not know may
- * have been for all, when a stop signal has come since.
+ * have been for all, when a stop signal has come since. Ours is no proof: the supervisor's SIGCONT may have taken it.
  */
-static bool is_overtaken(int sig)
+static bool is_overtaken(struct front *f, int sig)
 {
-	const struct timespec moment = { .tv_nsec = 1000000 };
-	sigset_t pending;
-
-	if (sig != SIGCONT)
-		return false;
-	nanosleep(&moment, NULL);
-	return sigpending(&pending) == 0 && (sigismember(&pending, SIGTSTP) || sigismember(&pending, SIGTTIN) ||
-					     sigismember(&pending, SIGTTOU));
+	return sig == SIGCONT && vms_witness_has_stop(&f->witness);
 }
 
 static void on_signal(struct front *f, const struct signalfd_siginfo *si)
@@ -311,7 +306,7 @@ static void on_signal(struct front *f, const struct signalfd_siginfo *si)
 	/* A child changed, and its socket says so; or the signal is our own (SIGPIPE of a log line). */
 	if ((sig == SIGCHLD && si->ssi_code != SI_USER) || si->ssi_pid == (uint32_t)getpid())
 		return;
-	to_group = vms_witness_ask(&f->witness, sig, si->ssi_code == SI_KERNEL) || is_overtaken(sig);
+	to_group = vms_witness_ask(&f->witness, sig, si->ssi_code == SI_KERNEL) || is_overtaken(f, sig);
 	/* SIGCONT, because the program goes on already. */
 	if (si->ssi_pid == (uint32_t)f->supervisor)
 		return;

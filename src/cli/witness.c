@@ -14,19 +14,35 @@
 
 #include "vmsup/base/fd.h"
 
-/* Answer "is it pending here?" and take it off, an int a packet each way, until the front ends. */
-static void testify(int fd)
+/* An int a packet each way: a signal, "is it pending here?", and it is taken off; 0, "is a stop signal?", and it stays. */
+#define ANY_STOP 0
+
+static int take(int sig)
 {
 	const struct timespec at_once = { 0 };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	return sigtimedwait(&set, NULL, &at_once) == sig;
+}
+
+static int has_stop(void)
+{
+	sigset_t set;
+
+	return sigpending(&set) == 0 &&
+	       (sigismember(&set, SIGTSTP) == 1 || sigismember(&set, SIGTTIN) == 1 || sigismember(&set, SIGTTOU) == 1);
+}
+
+static void testify(int fd)
+{
 	int sig;
 
+	/* Until the front ends. */
 	while (recv(fd, &sig, sizeof(sig), 0) == sizeof(sig)) {
-		sigset_t set;
-		int answer;
+		int answer = sig == ANY_STOP ? has_stop() : take(sig);
 
-		sigemptyset(&set);
-		sigaddset(&set, sig);
-		answer = sigtimedwait(&set, NULL, &at_once) == sig;
 		if (send(fd, &answer, sizeof(answer), MSG_NOSIGNAL) != sizeof(answer))
 			break;
 	}
@@ -86,6 +102,11 @@ bool vms_witness_ask(struct vms_witness *w, int sig, bool guess)
 		return answer;
 	vms_witness_stop(w);
 	return guess;
+}
+
+bool vms_witness_has_stop(struct vms_witness *w)
+{
+	return vms_witness_ask(w, ANY_STOP, false);
 }
 
 void vms_witness_stop(struct vms_witness *w)

@@ -152,6 +152,13 @@ static bool is_policed(const struct vms_sup *sup, const struct vms_process *proc
 	       !vms_exec_policy_is_plain(&sup->tasks.exec_policy);
 }
 
+/* A record that is known to be out of date, and could not be read again, says nothing. */
+static void audit(struct vms_sup *sup, struct vms_process *process, const char *after)
+{
+	if (!process->mm->stale)
+		vms_audit(sup, process, after);
+}
+
 static void memory_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap,
 			const struct vms_req *req, long long began)
 {
@@ -176,7 +183,7 @@ static void memory_step(struct vms_sup *sup, struct vms_thread *thread, const st
 		vms_trace_space(sup, thread->process);
 	nr_busy = vms_flight_probe(sup, thread, busy, MAX_BUSY);
 	if (sup->options.audit && nr_busy == 0)
-		vms_audit(sup, thread->process, "the calls before it");
+		audit(sup, thread->process, "the calls before it");
 	gather_facts(sup, thread, req, &facts);
 	random = thread->process->mm->space.random;
 	if (vms_decide(&thread->process->mm->space, req, &facts, busy, nr_busy, 0, &plan) == 0 && nr_busy &&
@@ -248,8 +255,11 @@ static void exit_step(struct vms_sup *sup, struct vms_thread *thread, const stru
 {
 	if (req->call == VMS_CALL_EXIT_GROUP) {
 		/* The last moment at which this mm can be looked at. */
-		if (sup->options.audit && thread->process->mm && !thread->process->mm->in_flight)
-			vms_audit(sup, thread->process, "its last call");
+		if (sup->options.audit && thread->process->mm && !thread->process->mm->in_flight) {
+			if (thread->process->mm->stale)
+				vms_flight_reread(sup, thread->process);
+			audit(sup, thread->process, "its last call");
+		}
 	} else if (thread->tid == thread->process->pid) {
 		/* A leader's record goes with its process, whose pidfd tells. */
 		thread->process->leader_ended = true;

@@ -32,6 +32,12 @@ int vms_witness_start(struct vms_witness *w);
  */
 bool vms_witness_ask(struct vms_witness *w, int sig, bool guess);
 
+/**
+ * Whether a stop signal of a terminal was sent to the group that nobody has asked about yet, and no SIGCONT after it. Without a
+ * witness: false.
+ */
+bool vms_witness_has_stop(struct vms_witness *w);
+
 /** End the witness and reap it; fine when there is none. */
 void vms_witness_stop(struct vms_witness *w);
 
