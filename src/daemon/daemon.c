@@ -76,6 +76,7 @@ static void follow(struct vms_daemon *daemon)
 		if (!t->conf && vms_tenant_is_up(t)) {
 			vms_tenant_stop(t, false);
 		} else if (!t->conf) {
+			vms_rest_forget(t);
 			vms_tenant_free(t);
 			continue;
 		} else if (!t->is_known && !vms_tenant_is_up(t) && !t->conf->manual) {
@@ -215,6 +216,20 @@ static int make_folder(const char *path, mode_t mode, struct vms_err *err)
 	return 0;
 }
 
+/* One that only this user can look into. */
+static int open_folder(const struct vms_daemon *daemon, const char *name, int *ret_fd, struct vms_err *err)
+{
+	char path[4096];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/%s", daemon->options.runtime, name);
+	r = make_folder(path, 0700, err);
+	if (r < 0)
+		return r;
+	*ret_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return *ret_fd < 0 ? vms_err_set(err, -errno, "%s cannot be opened: %s", path, strerror(errno)) : 0;
+}
+
 static int make_folders(struct vms_daemon *daemon, struct vms_err *err)
 {
 	const struct vms_daemon_options *o = &daemon->options;
@@ -226,15 +241,9 @@ static int make_folders(struct vms_daemon *daemon, struct vms_err *err)
 	snprintf(path, sizeof(path), "%s/overrides", o->state);
 	if (r == 0)
 		r = make_folder(path, 0755, err);
-	snprintf(path, sizeof(path), "%s/sup", o->runtime);
 	if (r == 0)
-		r = make_folder(path, 0700, err);
-	if (r == 0) {
-		daemon->link_folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (daemon->link_folder < 0)
-			r = vms_err_set(err, -errno, "%s cannot be opened: %s", path, strerror(errno));
-	}
-	return r;
+		r = open_folder(daemon, "sup", &daemon->link_folder, err);
+	return r < 0 ? r : open_folder(daemon, "rest", &daemon->rest_folder, err);
 }
 
 static void on_metrics(void *arg, int fd, unsigned int events)
@@ -295,6 +304,7 @@ static int start(struct vms_daemon *daemon, struct vms_err *err)
 	}
 	vms_cgroup_find(daemon);
 	connect_tenants(daemon);
+	vms_rest_recall_all(daemon);
 	adopt_stored(daemon);
 	r = vms_server_new(daemon, socket, err);
 	if (r == 0)
@@ -324,13 +334,14 @@ static void done(struct vms_daemon *daemon)
 	vms_events_free(daemon->events);
 	vms_daemon_conf_done(&daemon->conf);
 	vms_fd_close(&daemon->link_folder);
+	vms_fd_close(&daemon->rest_folder);
 	free(daemon->cgroup);
 }
 
 int vms_daemon_main(const struct vms_daemon_options *options)
 {
-	struct vms_daemon daemon = { .options = *options, .signal_fd = -1, .watchdog = -1, .link_folder = -1, .http_timer = -1,
-				     .metrics_timer = -1 };
+	struct vms_daemon daemon = { .options = *options, .signal_fd = -1, .watchdog = -1, .link_folder = -1, .rest_folder = -1,
+				     .http_timer = -1, .metrics_timer = -1 };
 	struct vms_err err = VMS_ERR_INIT;
 	int status = 0;
 

@@ -90,6 +90,16 @@ static void set_state(struct vms_tenant *tenant, enum vms_tenant_state state)
 	vms_notify_status(tenant->daemon);
 }
 
+/* The next vmsupd is to leave it so, unless this one takes all tenants with it. */
+static void rest(struct vms_tenant *tenant, enum vms_tenant_state state)
+{
+	set_state(tenant, state);
+	if (tenant->daemon->is_leaving)
+		vms_rest_forget(tenant);
+	else
+		vms_rest_keep(tenant);
+}
+
 /* --- timer --------------------------------------------------------------------------------------- */
 
 static void on_timer(void *arg, int fd, unsigned int events);
@@ -145,12 +155,14 @@ static void fail(struct vms_tenant *tenant, const char *why)
 {
 	snprintf(tenant->failure, sizeof(tenant->failure), "%s", why);
 	let_go(tenant);
-	set_state(tenant, VMS_TENANT_FAILED);
+	rest(tenant, VMS_TENANT_FAILED);
 	vms_event(tenant, "failed", json_pack("{s:s}", "reason", tenant->failure));
 }
 
 static void wait_for_restart(struct vms_tenant *tenant, unsigned int most_ms)
 {
+	set_state(tenant, VMS_TENANT_WAITING);
+	vms_rest_forget(tenant);
 	start_timer(tenant, tenant->delay_ms);
 	tenant->delay_ms = 2 * tenant->delay_ms < most_ms ? 2 * tenant->delay_ms : most_ms;
 }
@@ -165,7 +177,6 @@ static void could_not_start(struct vms_tenant *tenant, const char *why)
 		return;
 	if (!tenant->delay_ms)
 		tenant->delay_ms = conf->restart_delay_ms ? conf->restart_delay_ms : 1;
-	set_state(tenant, VMS_TENANT_WAITING);
 	wait_for_restart(tenant, conf->restart_delay_max_ms);
 }
 
@@ -178,6 +189,7 @@ int vms_tenant_start(struct vms_tenant *tenant, struct vms_err *err)
 	if (!tenant->conf)
 		return vms_err_set(err, -ENOENT, "tenant %s has no file in tenants.d any more", tenant->name);
 	stop_timer(tenant);
+	vms_rest_forget(tenant);
 	tenant->failure[0] = '\0';
 	tenant->has_ended = false;
 	/* One that the vmsupd before this one has just started, say. */
@@ -241,7 +253,10 @@ static void ended(struct vms_tenant *tenant)
 
 		tenant->restarts_now = false;
 		tenant->failure[0] = '\0';
-		set_state(tenant, VMS_TENANT_STOPPED);
+		if (again)
+			set_state(tenant, VMS_TENANT_STOPPED);
+		else
+			rest(tenant, VMS_TENANT_STOPPED);
 		if (again && vms_tenant_start(tenant, &err) < 0)
 			vms_event(tenant, "failed", json_pack("{s:s}", "reason", err.text));
 		vms_daemon_tenant_ended(tenant->daemon);
@@ -250,11 +265,10 @@ static void ended(struct vms_tenant *tenant)
 	if (conf->restart == VMS_RESTART_ALWAYS || (conf->restart == VMS_RESTART_ON_FAILURE && failed)) {
 		if (steady || !tenant->delay_ms)
 			tenant->delay_ms = conf->restart_delay_ms ? conf->restart_delay_ms : 1;
-		set_state(tenant, VMS_TENANT_WAITING);
 		wait_for_restart(tenant, conf->restart_delay_max_ms);
 		return;
 	}
-	set_state(tenant, failed ? VMS_TENANT_FAILED : VMS_TENANT_STOPPED);
+	rest(tenant, failed ? VMS_TENANT_FAILED : VMS_TENANT_STOPPED);
 	if (failed)
 		vms_event(tenant, "failed", json_pack("{s:s}", "reason", tenant->failure[0] ? tenant->failure : "it has ended"));
 }
@@ -472,7 +486,7 @@ void vms_tenant_stop(struct vms_tenant *tenant, bool again)
 		stop_timer(tenant);
 		tenant->delay_ms = 0;
 		tenant->restarts_now = false;
-		set_state(tenant, VMS_TENANT_STOPPED);
+		rest(tenant, VMS_TENANT_STOPPED);
 		if (again)
 			vms_ignore(vms_tenant_start(tenant, &err));
 		break;

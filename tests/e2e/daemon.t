@@ -163,6 +163,36 @@ def ended_alone():
 
 
 @s.case
+def at_rest():
+    """what was stopped by hand or has ended is left so by the next vmsupd, until it is started; what is new to it starts"""
+    with Daemon("", one=SLEEPER, two=SLEEPER, done="command: [sh, -c, 'exit 3']\n", fine="command: ['true']\n", gone=SLEEPER) as d:
+        d.wait_state("one", "running")
+        d.ok("stop", "one", "gone")
+        failed = d.wait_state("done", "failed")
+        d.wait_state("fine", "stopped")
+        d.kill()
+        os.unlink(d.etc + "/tenants.d/gone.conf")
+        d.tenant("three", SLEEPER)
+        d.start()
+        now = {n: x["state"] for n, x in d.tenants().items()}
+        d.wait_state("three", "running")
+        t.require(now["one"] == "stopped" and now["two"] == "running" and now["done"] == "failed" and now["fine"] == "stopped", "%r" % now)
+        t.require(d.of("done")["status"] == failed["status"] == "exit 3", "%r" % d.of("done"))
+        t.require(sorted(os.listdir(d.top + "/run/rest")) == ["done", "fine", "one"], "%r" % os.listdir(d.top + "/run/rest"))
+        d.ok("start", "one")
+        d.wait_state("one", "running")
+        # What is there but cannot be read is nothing to keep to.
+        d.ok("stop", "two")
+        d.kill()
+        with open(d.top + "/run/rest/two", "w") as f:
+            f.write("{")
+        os.mkdir(d.top + "/run/rest/fine.d")
+        d.start()
+        d.wait_state("two", "running")
+        t.require(d.of("one")["state"] == "running", "%r" % d.of("one"))
+
+
+@s.case
 def service_manager():
     """the service manager is told, keeps the descriptors, and gives them to a vmsupd that has lost supervisors, too"""
     with Daemon("", one="command: [%s, '2', '40000']\n" % t.place.guest("survive")) as d:

@@ -39,6 +39,7 @@ struct vms_daemon {
 	int signal_fd, watchdog; /* owned */
 	struct vms_watch *signal_watch, *watchdog_watch;
 	int link_folder; /* owned: where supervisors listen for a new vmsupd */
+	int rest_folder; /* owned: see rest.c */
 	char *cgroup; /* owned: the folder under which tenants have theirs; NULL: none can be had */
 	bool is_leaving; /* ends once the tenants have been stopped */
 	struct MHD_Daemon *http; /* owned; NULL: off */
@@ -172,6 +173,14 @@ void vms_notify_watchdog(struct vms_daemon *daemon);
  * The descriptors that this process was started with. Called for each with its name; @each takes the descriptor.
  */
 void vms_notify_each_fd(void (*each)(const char *name, int fd, void *arg), void *arg);
+
+/* --- rest.c: what the next vmsupd shall not start ------------------------------------------------- */
+
+/** Keep that @tenant is stopped or failed. What cannot be kept is told in the log. */
+void vms_rest_keep(const struct vms_tenant *tenant);
+void vms_rest_forget(const struct vms_tenant *tenant);
+/** Those that rest are stopped or failed, as they were, and known; what is kept of others is forgotten. */
+void vms_rest_recall_all(struct vms_daemon *daemon);
 
 /* --- events.c ------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,87 @@
+/*
+ * Tenants that rest, because they were stopped by hand or have ended for good: a file in RUNTIME/rest for each, by which the next vmsupd
+ * lets them rest. After a boot the folder is empty, and all start.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmsup/base/fd.h"
+#include "vmsup/base/log.h"
+#include "vmsup/daemon/daemon.h"
+
+#define MAX_SIZE 4096
+
+/* A name with a dot in front is no tenant's. */
+static void keep(const struct vms_tenant *tenant, json_t *json)
+{
+	const int folder = tenant->daemon->rest_folder;
+	vms_autofd fd = openat(folder, ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd < 0 || json_dumpfd(json, fd, JSON_COMPACT) < 0 || renameat(folder, ".new", folder, tenant->name) < 0)
+		vms_log("tenant %s: cannot keep that it rests (%s): the next vmsupd will start it", tenant->name, strerror(errno));
+}
+
+void vms_rest_keep(const struct vms_tenant *tenant)
+{
+	json_t *json = json_pack("{s:b, s:b, s:i, s:I, s:I}", "failed", tenant->state == VMS_TENANT_FAILED, "has_ended", tenant->has_ended,
+				 "status", tenant->status, "restarts", (json_int_t)tenant->restarts, "losses", (json_int_t)tenant->losses);
+
+	json_object_set_new(json, "failure", json_string(tenant->failure));
+	keep(tenant, json);
+	json_decref(json);
+}
+
+void vms_rest_forget(const struct vms_tenant *tenant)
+{
+	vms_ignore(unlinkat(tenant->daemon->rest_folder, tenant->name, 0));
+}
+
+static json_t *load(int folder, const char *name)
+{
+	vms_autofd fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+	char text[MAX_SIZE];
+	ssize_t n = fd < 0 ? -1 : vms_fd_read_all(fd, text, sizeof(text));
+
+	return n < 0 ? NULL : json_loadb(text, (size_t)n, 0, NULL);
+}
+
+static void recall(struct vms_tenant *tenant, json_t *json)
+{
+	const char *failure = json_string_value(json_object_get(json, "failure"));
+
+	tenant->state = json_is_true(json_object_get(json, "failed")) ? VMS_TENANT_FAILED : VMS_TENANT_STOPPED;
+	tenant->has_ended = json_is_true(json_object_get(json, "has_ended"));
+	tenant->status = (int)json_integer_value(json_object_get(json, "status"));
+	tenant->restarts = (unsigned int)json_integer_value(json_object_get(json, "restarts"));
+	tenant->losses = (unsigned int)json_integer_value(json_object_get(json, "losses"));
+	snprintf(tenant->failure, sizeof(tenant->failure), "%s", failure ? failure : "");
+	tenant->is_known = true;
+}
+
+void vms_rest_recall_all(struct vms_daemon *daemon)
+{
+	const int fd = openat(daemon->rest_folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		struct vms_tenant *tenant = vms_tenant_find(daemon, entry->d_name);
+		json_t *json = NULL;
+
+		if (tenant && tenant->conf && !vms_tenant_is_up(tenant))
+			json = load(daemon->rest_folder, entry->d_name);
+		if (json)
+			recall(tenant, json);
+		else
+			vms_ignore(unlinkat(daemon->rest_folder, entry->d_name, 0));
+		json_decref(json);
+	}
+	if (dir)
+		closedir(dir);
+	else
+		vms_fd_close(&(int){ fd });
+}
