@@ -304,8 +304,8 @@ static int start(struct vms_daemon *daemon, struct vms_err *err)
 	}
 	vms_cgroup_find(daemon);
 	connect_tenants(daemon);
-	vms_rest_recall_all(daemon);
 	adopt_stored(daemon);
+	vms_rest_recall_all(daemon);
 	r = vms_server_new(daemon, socket, err);
 	if (r == 0)
 		r = vms_http_start(daemon, err);

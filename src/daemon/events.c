@@ -13,12 +13,10 @@
 #include "vmsup/base/log.h"
 #include "vmsup/daemon/daemon.h"
 
-#define NR_KEPT 256
 #define MAX_LISTENERS 64
 
 struct vms_events {
-	json_t *kept[NR_KEPT]; /* owned; a ring */
-	size_t next;
+	uint64_t last; /* running number */
 	struct {
 		vms_event_fn *fn;
 		void *arg;
@@ -33,9 +31,24 @@ struct vms_events *vms_events_new(void)
 
 void vms_events_free(struct vms_events *events)
 {
-	for (size_t i = 0; events && i < NR_KEPT; i++)
-		json_decref(events->kept[i]);
 	free(events);
+}
+
+/* Each tenant has a ring of its own, and its life one apart from what it can do as often as it pleases: nobody washes out the rest. */
+static void keep(struct vms_tenant *tenant, bool is_frequent, json_t *event)
+{
+	struct vms_event_ring *ring = &tenant->events[is_frequent];
+
+	json_decref(ring->kept[ring->next].event);
+	ring->kept[ring->next].event = event;
+	ring->kept[ring->next].number = ++tenant->daemon->events->last;
+	ring->next = (ring->next + 1) % VMS_EVENTS_KEPT;
+}
+
+void vms_events_drop(struct vms_tenant *tenant)
+{
+	for (size_t i = 0; i < 2 * (size_t)VMS_EVENTS_KEPT; i++)
+		json_decref(tenant->events[i / VMS_EVENTS_KEPT].kept[i % VMS_EVENTS_KEPT].event);
 }
 
 /* A limit or a refusal may come as often as the tenant pleases; those are told to listeners only. */
@@ -83,9 +96,7 @@ void vms_event(struct vms_tenant *tenant, const char *what, json_t *more)
 	json_decref(more);
 	if (is_logged(what))
 		log_event(tenant->name, what, event);
-	json_decref(events->kept[events->next]);
-	events->kept[events->next] = event;
-	events->next = (events->next + 1) % NR_KEPT;
+	keep(tenant, !is_logged(what), event);
 	/* From the last to the first: one that listens no more is filled by the last. */
 	for (size_t i = events->nr_listeners; i > 0; i--)
 		events->listeners[i - 1].fn(events->listeners[i - 1].arg, event);
@@ -103,19 +114,36 @@ int vms_events_listen(struct vms_events *events, vms_event_fn *fn, void *arg)
 void vms_events_forget(struct vms_events *events, const void *arg)
 {
 	for (size_t i = 0; i < events->nr_listeners; i++) {
-		if (events->listeners[i].arg == arg) {
-			events->listeners[i] = events->listeners[--events->nr_listeners];
-			return;
-		}
+		if (events->listeners[i].arg == arg)
+			events->listeners[i--] = events->listeners[--events->nr_listeners];
 	}
 }
 
-void vms_events_replay(const struct vms_events *events, vms_event_fn *fn, void *arg)
+static int by_number(const void *a, const void *b)
 {
-	for (size_t i = 0; i < NR_KEPT; i++) {
-		const json_t *event = events->kept[(events->next + i) % NR_KEPT];
+	const struct vms_kept_event *const *x = a, *const *y = b;
 
-		if (event)
-			fn(arg, event);
+	return (*x)->number < (*y)->number ? -1 : (*x)->number > (*y)->number;
+}
+
+int vms_events_replay(const struct vms_daemon *daemon, vms_event_fn *fn, void *arg)
+{
+	const struct vms_kept_event **all = calloc(2 * (size_t)VMS_EVENTS_KEPT * (HASH_COUNT(daemon->tenants) + 1), sizeof(*all));
+	size_t nr = 0;
+
+	if (!all)
+		return -ENOMEM;
+	for (const struct vms_tenant *t = daemon->tenants; t; t = t->hh.next) {
+		for (size_t i = 0; i < 2 * (size_t)VMS_EVENTS_KEPT; i++) {
+			const struct vms_kept_event *kept = &t->events[i / VMS_EVENTS_KEPT].kept[i % VMS_EVENTS_KEPT];
+
+			if (kept->event)
+				all[nr++] = kept;
+		}
 	}
+	qsort(all, nr, sizeof(*all), by_number);
+	for (size_t i = 0; i < nr; i++)
+		fn(arg, all[i]->event);
+	free(all);
+	return 0;
 }

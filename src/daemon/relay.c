@@ -28,7 +28,7 @@ struct vms_relay {
 	char *ask; /* owned; NULL: it has been sent */
 	size_t ask_len;
 	unsigned int ticks;
-	void (*on_success)(void *arg); /* may be NULL */
+	int (*on_success)(void *arg, struct vms_err *err); /* may be NULL */
 	void *arg; /* owned, by free */
 };
 
@@ -49,12 +49,32 @@ void vms_relay_free(struct vms_relay *relay)
 static void finish(struct vms_relay *relay, json_t *result, int code, const char *sentence)
 {
 	struct vms_client *client = relay->client;
+	struct vms_err err = VMS_ERR_INIT;
 
 	client->relay = NULL;
-	if (result && relay->on_success)
-		relay->on_success(relay->arg);
+	if (result && relay->on_success) {
+		code = relay->on_success(relay->arg, &err);
+		if (code < 0) {
+			json_decref(result);
+			result = NULL;
+			sentence = err.text;
+		}
+	}
 	vms_relay_free(relay);
 	vms_client_reply(client, result, code, sentence);
+}
+
+/* Passed on as it is: to read megabytes of it would keep others waiting. Whether it is JSON the client sees. */
+static bool pass_on(struct vms_relay *relay, const char *line, size_t len)
+{
+	struct vms_client *client = relay->client;
+
+	if (relay->on_success || len < 3 || line[0] != '{' || line[1] != '"' || line[len - 1] != '}')
+		return false;
+	client->relay = NULL;
+	vms_client_reply_raw(client, line, len);
+	vms_relay_free(relay);
+	return true;
 }
 
 static void on_reply(void *arg, int fd, unsigned int events)
@@ -74,6 +94,8 @@ static void on_reply(void *arg, int fd, unsigned int events)
 	else if (r == 0)
 		r = -ECONNRESET;
 	if (r == -EAGAIN)
+		return;
+	if (r == 0 && pass_on(relay, line, len))
 		return;
 	if (r == 0)
 		r = vms_reply_parse(line, len, &result, &err);
@@ -133,18 +155,34 @@ static void on_tick(void *arg, int fd, unsigned int events)
 		finish(relay, NULL, -ETIMEDOUT, "the tenant's supervisor gave no answer in time");
 }
 
-int vms_relay_start(struct vms_client *client, pid_t pid, char *ask, size_t len, void (*on_success)(void *arg), void *arg,
-		    struct vms_err *err)
+/* One user's must not fill the memory. */
+static bool has_too_many(const struct vms_client *client)
+{
+	unsigned int nr = 0;
+
+	for (size_t i = 0; i < VMS_SERVER_CLIENTS; i++) {
+		const struct vms_client *other = &client->server->clients[i];
+
+		nr += other->fd >= 0 && other->uid == client->uid && other->relay;
+	}
+	return client->right != VMS_RIGHT_ALL && nr >= VMS_SERVER_RELAYS_OF_ONE;
+}
+
+int vms_relay_start(struct vms_client *client, pid_t pid, char *ask, size_t len, int (*on_success)(void *arg, struct vms_err *err),
+		    void *arg, struct vms_err *err)
 {
 	const struct itimerspec often = { .it_value.tv_nsec = TICK_NS, .it_interval.tv_nsec = TICK_NS };
 	struct vms_loop *loop = client->server->daemon->loop;
-	struct vms_relay *relay = calloc(1, sizeof(*relay));
+	const bool too_many = has_too_many(client);
+	struct vms_relay *relay = too_many ? NULL : calloc(1, sizeof(*relay));
 	int r;
 
 	if (!relay) {
 		free(ask);
 		free(arg);
-		return vms_err_set(err, -ENOMEM, "out of memory");
+		return too_many ? vms_err_set(err, -EAGAIN, "%d questions of this user wait for answers already: ask again later",
+					      VMS_SERVER_RELAYS_OF_ONE) :
+				  vms_err_set(err, -ENOMEM, "out of memory");
 	}
 	*relay = (struct vms_relay){ .client = client, .fd = -1, .timer = -1, .pid = pid, .ask = ask, .ask_len = len,
 				     .on_success = on_success, .arg = arg };

@@ -27,7 +27,8 @@ static void keep(const struct vms_tenant *tenant, json_t *json)
 
 void vms_rest_keep(const struct vms_tenant *tenant)
 {
-	json_t *json = json_pack("{s:b, s:b, s:i, s:I, s:I}", "failed", tenant->state == VMS_TENANT_FAILED, "has_ended", tenant->has_ended,
+	json_t *json = json_pack("{s:s, s:b, s:b, s:i, s:I, s:I}", "state", vms_tenant_state_name(tenant->state), "again",
+				 tenant->restarts_now, "has_ended", tenant->has_ended,
 				 "status", tenant->status, "restarts", (json_int_t)tenant->restarts, "losses", (json_int_t)tenant->losses);
 
 	json_object_set_new(json, "failure", json_string(tenant->failure));
@@ -51,15 +52,37 @@ static json_t *load(int folder, const char *name)
 
 static void recall(struct vms_tenant *tenant, json_t *json)
 {
-	const char *failure = json_string_value(json_object_get(json, "failure"));
+	const char *failure = json_string_value(json_object_get(json, "failure")), *state = json_string_value(json_object_get(json, "state"));
 
-	tenant->state = json_is_true(json_object_get(json, "failed")) ? VMS_TENANT_FAILED : VMS_TENANT_STOPPED;
+	tenant->state = state && strcmp(state, "failed") == 0 ? VMS_TENANT_FAILED : VMS_TENANT_STOPPED;
 	tenant->has_ended = json_is_true(json_object_get(json, "has_ended"));
 	tenant->status = (int)json_integer_value(json_object_get(json, "status"));
 	tenant->restarts = (unsigned int)json_integer_value(json_object_get(json, "restarts"));
 	tenant->losses = (unsigned int)json_integer_value(json_object_get(json, "losses"));
 	snprintf(tenant->failure, sizeof(tenant->failure), "%s", failure ? failure : "");
 	tenant->is_known = true;
+}
+
+/* True: what is kept of it still says something. */
+static bool take(struct vms_tenant *tenant, json_t *json)
+{
+	const char *state = json_string_value(json_object_get(json, "state"));
+	const bool was_stopping = state && strcmp(state, "stopping") == 0, again = json_is_true(json_object_get(json, "again"));
+	struct vms_err err = VMS_ERR_INIT;
+
+	if (vms_tenant_is_up(tenant)) {
+		if (was_stopping)
+			vms_tenant_stop_goes_on(tenant, again);
+		return was_stopping;
+	}
+	/* It has ended meanwhile. */
+	if (was_stopping && again) {
+		tenant->is_known = true;
+		vms_ignore(vms_tenant_start(tenant, &err));
+		return vms_tenant_is_up(tenant);
+	}
+	recall(tenant, json);
+	return true;
 }
 
 void vms_rest_recall_all(struct vms_daemon *daemon)
@@ -72,11 +95,9 @@ void vms_rest_recall_all(struct vms_daemon *daemon)
 		struct vms_tenant *tenant = vms_tenant_find(daemon, entry->d_name);
 		json_t *json = NULL;
 
-		if (tenant && tenant->conf && !vms_tenant_is_up(tenant))
+		if (tenant && (tenant->conf || vms_tenant_is_up(tenant)))
 			json = load(daemon->rest_folder, entry->d_name);
-		if (json)
-			recall(tenant, json);
-		else
+		if (!json || !take(tenant, json))
 			vms_ignore(unlinkat(daemon->rest_folder, entry->d_name, 0));
 		json_decref(json);
 	}

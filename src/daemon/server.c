@@ -17,10 +17,13 @@
 #include "vmsup/base/fd.h"
 #include "vmsup/base/log.h"
 #include "vmsup/daemon/server.h"
+#include "vmsup/wire/msg.h"
 
 /* A request must be whole, and output taken, within so long. */
 #define ASK_NS 10000000000LL
 #define SEND_NS 30000000000LL
+/* Who is not root has to say hello in the time of a request, and something from time to time. */
+#define IDLE_NS 300000000000LL
 /* Clients wait rather than tenants' supervisors. */
 #define PRIORITY (-2)
 
@@ -68,6 +71,20 @@ static void send_out(struct vms_client *client)
 	update_watch(client);
 }
 
+/* What waits for all clients of its user. */
+static size_t out_of_user(const struct vms_client *client)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < VMS_SERVER_CLIENTS; i++) {
+		const struct vms_client *other = &client->server->clients[i];
+
+		if (other->fd >= 0 && other->uid == client->uid)
+			sum += other->out_len;
+	}
+	return sum;
+}
+
 static bool append(struct vms_client *client, const void *bytes, size_t len)
 {
 	if (client->out_sent) {
@@ -75,10 +92,10 @@ static bool append(struct vms_client *client, const void *bytes, size_t len)
 		client->out_len -= client->out_sent;
 		client->out_sent = 0;
 	}
-	if (client->out_len + len > VMS_SERVER_OUT_MAX)
+	if ((client->uid ? out_of_user(client) : client->out_len) + len > VMS_SERVER_OUT_MAX)
 		return false;
 	if (client->out_len + len > client->out_cap) {
-		size_t cap = 2 * (client->out_len + len);
+		size_t cap = client->out_len + len + (client->out_len + len) / 2;
 		char *grown = realloc(client->out, cap);
 
 		if (!grown)
@@ -107,13 +124,28 @@ static void put(struct vms_client *client, json_t *json)
 	free(text);
 }
 
+void vms_client_reply_raw(struct vms_client *client, const char *text, size_t len)
+{
+	unsigned char head[4];
+	char id[40];
+	const int n = snprintf(id, sizeof(id), "{\"id\":%" JSON_INTEGER_FORMAT ",", client->id);
+
+	client->waits = false;
+	/* What stands in for its first byte, the brace, is the id. */
+	vms_packet_head((size_t)n + len - 1, head);
+	if (!append(client, head, sizeof(head)) || !append(client, id, (size_t)n) || !append(client, text + 1, len - 1))
+		vms_client_drop(client);
+	else
+		send_out(client);
+}
+
 static json_t *reply_json(const struct vms_client *client, json_t *result, int code, const char *sentence)
 {
 	const char *name = strerrorname_np(code < 0 ? -code : code);
 
 	if (result)
 		return json_pack("{s:I, s:b, s:o}", "id", client->id, "ok", 1, "result", result);
-	return json_pack("{s:I, s:b, s:s, s:s}", "id", client->id, "ok", 0, "error", sentence, "code", name ? name : "EIO");
+	return json_pack("{s:I, s:b, s:o, s:s}", "id", client->id, "ok", 0, "error", vms_msg_text(sentence), "code", name ? name : "EIO");
 }
 
 void vms_client_reply(struct vms_client *client, json_t *result, int code, const char *sentence)
@@ -237,6 +269,7 @@ static void on_client(void *arg, int fd, unsigned int events)
 			vms_client_drop(client);
 			return;
 		}
+		client->heard_ns = vms_daemon_now_ns();
 		/* Not looked at yet. */
 		client->in.seen = client->in.taken;
 	}
@@ -281,18 +314,29 @@ static enum vms_right right_of(const struct vms_daemon *daemon, int fd, const st
 	return VMS_RIGHT_NONE;
 }
 
-static struct vms_client *free_slot(struct vms_server *server, uid_t uid)
+/* Root finds room whatever the others do, and operators whatever tenants' users do. */
+static struct vms_client *free_slot(struct vms_server *server, uid_t uid, enum vms_right right)
 {
 	struct vms_client *found = NULL;
-	unsigned int of_one = 0;
+	unsigned int of_one = 0, own = 0, other = 0;
 
 	for (size_t i = 0; i < VMS_SERVER_CLIENTS; i++) {
-		if (server->clients[i].fd < 0)
-			found = &server->clients[i];
-		else
-			of_one += server->clients[i].uid == uid;
+		struct vms_client *client = &server->clients[i];
+
+		if (client->fd < 0) {
+			found = client;
+			continue;
+		}
+		of_one += client->uid == uid;
+		own += client->right == VMS_RIGHT_OWN;
+		other += client->right != VMS_RIGHT_ALL;
 	}
-	return uid != 0 && of_one >= VMS_SERVER_CLIENTS_OF_ONE ? NULL : found;
+	if (right == VMS_RIGHT_ALL)
+		return found;
+	return of_one >= VMS_SERVER_CLIENTS_OF_ONE || other >= VMS_SERVER_CLIENTS_OTHER ||
+			       (right == VMS_RIGHT_OWN && own >= VMS_SERVER_CLIENTS_OWN) ?
+		       NULL :
+		       found;
 }
 
 /* Without a slot it may not even be told why; a line in a new socket finds room. */
@@ -327,7 +371,7 @@ static void add_client(struct vms_server *server, int fd)
 		refuse(fd, EACCES, "only root, members of the group in socket-group and users that tenants run as may ask vmsupd");
 		return;
 	}
-	client = free_slot(server, peer.uid);
+	client = free_slot(server, peer.uid, right);
 	if (!client) {
 		refuse(fd, EAGAIN, "too many clients are connected: try again later");
 		return;
@@ -337,6 +381,7 @@ static void add_client(struct vms_server *server, int fd)
 	client->fd = vms_fd_steal(&owned);
 	client->uid = peer.uid;
 	client->right = right;
+	client->heard_ns = vms_daemon_now_ns();
 	vms_inbox_init(&client->in, VMS_SERVER_ASK_MAX + 4);
 }
 
@@ -362,6 +407,13 @@ static void on_connect(void *arg, int fd, unsigned int events)
 	}
 }
 
+static bool is_idle(const struct vms_client *client, long long now)
+{
+	if (client->right == VMS_RIGHT_ALL || client->waits || client->streams)
+		return false;
+	return now - client->heard_ns > (client->is_greeted ? IDLE_NS : ASK_NS);
+}
+
 /* Once a second: who is too slow goes. */
 static void on_tick(void *arg, int fd, unsigned int events)
 {
@@ -380,7 +432,7 @@ static void on_tick(void *arg, int fd, unsigned int events)
 		struct vms_client *client = &server->clients[i];
 
 		if (client->fd >= 0 && ((client->asked_ns && now - client->asked_ns > ASK_NS) ||
-					(client->sent_ns && now - client->sent_ns > SEND_NS)))
+					(client->sent_ns && now - client->sent_ns > SEND_NS) || is_idle(client, now)))
 			vms_client_drop(client);
 	}
 }

@@ -184,6 +184,8 @@ int vms_tenant_start(struct vms_tenant *tenant, struct vms_err *err)
 {
 	int r, lock = -1;
 
+	if (tenant->daemon->is_leaving)
+		return vms_err_set(err, -ESHUTDOWN, "vmsupd is about to end, and starts nothing more");
 	if (vms_tenant_is_up(tenant))
 		return vms_err_set(err, -EALREADY, "tenant %s is %s already", tenant->name, vms_tenant_state_name(tenant->state));
 	if (!tenant->conf)
@@ -249,7 +251,7 @@ static void ended(struct vms_tenant *tenant)
 	let_go(tenant);
 	vms_event(tenant, "exit", json_pack("{s:o}", "status", status_json(tenant)));
 	if (!was_wanted || !conf) {
-		const bool again = tenant->restarts_now;
+		const bool again = tenant->restarts_now && !tenant->daemon->is_leaving;
 
 		tenant->restarts_now = false;
 		tenant->failure[0] = '\0';
@@ -342,6 +344,8 @@ static void on_supervisor_end(void *arg, int fd, unsigned int events)
 	vms_ignore(waitpid(pid, &status, WNOHANG));
 	tenant->supervisor = 0;
 	if (tenant->has_ended || tenant->failure[0]) {
+		/* Should it have been killed before it had killed what the program left behind. */
+		kill_tree(tenant);
 		ended(tenant);
 		return;
 	}
@@ -430,6 +434,8 @@ bool vms_tenant_waited(struct vms_tenant *tenant, pid_t pid, int status)
 	tenant->status = status;
 	tenant->has_ended = true;
 	tenant->program = 0;
+	/* What it has left behind goes; its supervisor may have come too late to hear of its end. */
+	vms_link_tell(tenant, VMS_FRONT_KILL_TREE, 0, -1);
 	/* Held, it has nobody else to tell. */
 	if (tenant->state == VMS_TENANT_HELD) {
 		kill_tree(tenant);
@@ -478,6 +484,7 @@ void vms_tenant_stop(struct vms_tenant *tenant, bool again)
 {
 	struct vms_err err = VMS_ERR_INIT;
 
+	again = again && !tenant->daemon->is_leaving;
 	tenant->restarts_now = again;
 	switch (tenant->state) {
 	case VMS_TENANT_WAITING:
@@ -499,13 +506,22 @@ void vms_tenant_stop(struct vms_tenant *tenant, bool again)
 	case VMS_TENANT_STARTING:
 	case VMS_TENANT_RUNNING:
 		set_state(tenant, VMS_TENANT_STOPPING);
+		vms_rest_keep(tenant);
 		vms_event(tenant, "stop", NULL);
 		vms_link_tell(tenant, VMS_FRONT_SIGNAL, tenant->conf ? tenant->conf->stop_signal : SIGTERM, -1);
 		start_timer(tenant, tenant->conf ? tenant->conf->stop_time_ms : 10000);
 		break;
 	case VMS_TENANT_STOPPING:
+		vms_rest_keep(tenant);
 		break;
 	}
+}
+
+void vms_tenant_stop_goes_on(struct vms_tenant *tenant, bool again)
+{
+	tenant->restarts_now = again;
+	set_state(tenant, VMS_TENANT_STOPPING);
+	start_timer(tenant, tenant->conf ? tenant->conf->stop_time_ms : 10000);
 }
 
 /* What the start tells of a run that another vmsupd has begun. */
@@ -560,6 +576,7 @@ void vms_tenant_free(struct vms_tenant *tenant)
 	vms_fd_close(&tenant->start_fd);
 	vms_fd_close(&tenant->board_fd);
 	vms_board_unmap(tenant->board);
+	vms_events_drop(tenant);
 	free(tenant->cgroup);
 	free(tenant->old_cgroup);
 	free(tenant->name);

@@ -179,8 +179,8 @@ static int do_disable(struct vms_client *client, struct vms_tenant *tenant, cons
 /* --- what the supervisor knows ------------------------------------------------------------------------ */
 
 /* @object becomes the request that the supervisor gets; taken. */
-static int relay(struct vms_client *client, const struct vms_tenant *tenant, json_t *object, void (*on_success)(void *arg), void *arg,
-		 struct vms_err *err)
+static int relay(struct vms_client *client, const struct vms_tenant *tenant, json_t *object,
+		 int (*on_success)(void *arg, struct vms_err *err), void *arg, struct vms_err *err)
 {
 	char *text = json_dumps(object, JSON_COMPACT), *line = NULL;
 	int n = text ? asprintf(&line, "%s\n", text) : -1;
@@ -230,22 +230,30 @@ static int do_ps(struct vms_client *client, struct vms_tenant *tenant, const jso
 struct saving {
 	struct vms_daemon *daemon;
 	char name[VMS_TENANT_NAME_MAX + 1];
+	bool runs;
 	bool set[VMS_NR_LIMITS];
 	char value[VMS_NR_LIMITS][24];
 };
 
-static void save_limits(void *arg)
+static int save_limits(void *arg, struct vms_err *err)
 {
 	struct saving *s = arg;
-	struct vms_err err = VMS_ERR_INIT;
+	struct vms_err why = VMS_ERR_INIT;
 	char key[32];
+	int r = 0;
 
-	for (int i = VMS_LIMIT_VA; i < VMS_NR_LIMITS; i++) {
+	for (int i = VMS_LIMIT_VA; r == 0 && i < VMS_NR_LIMITS; i++) {
 		snprintf(key, sizeof(key), "tree-max-%s", vms_limit_name((enum vms_limit)i));
 		if (s->set[i])
-			vms_ignore(save_key(s->daemon, s->name, key, s->value[i]));
+			r = save_key(s->daemon, s->name, key, s->value[i]);
 	}
-	vms_ignore(vms_daemon_reload(s->daemon, &err));
+	if (r < 0)
+		return vms_err_set(err, r, "the limit cannot be saved in %.200s/overrides%s: %s", s->daemon->options.state,
+				   s->runs ? ", and holds until the tenant ends" : "", strerror(-r));
+	r = vms_daemon_reload(s->daemon, &why);
+	return r < 0 ? vms_err_set(err, r, "the limit is saved, but the next start is as before until the configuration is right: %.300s",
+				   why.text) :
+		       0;
 }
 
 static struct saving *make_saving(const struct vms_tenant *tenant, const json_t *max)
@@ -255,6 +263,7 @@ static struct saving *make_saving(const struct vms_tenant *tenant, const json_t 
 	if (!s)
 		return NULL;
 	s->daemon = tenant->daemon;
+	s->runs = tenant->supervisor;
 	snprintf(s->name, sizeof(s->name), "%s", tenant->name);
 	for (int i = VMS_LIMIT_VA; i < VMS_NR_LIMITS; i++) {
 		const json_t *value = json_object_get(max, vms_limit_name((enum vms_limit)i));
@@ -270,18 +279,46 @@ static struct saving *make_saving(const struct vms_tenant *tenant, const json_t 
 	return s;
 }
 
+/* As the supervisor would, were there one. */
+static bool are_limits(json_t *max)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(max, key, value) {
+		bool is_known = false;
+
+		for (int i = VMS_LIMIT_VA; i < VMS_NR_LIMITS; i++)
+			is_known |= (i == VMS_LIMIT_COMMIT || i == VMS_LIMIT_VA || i == VMS_LIMIT_MAPS) &&
+				    strcmp(key, vms_limit_name((enum vms_limit)i)) == 0;
+		if (!is_known || (!json_is_null(value) && (!json_is_integer(value) || json_integer_value(value) < 0)))
+			return false;
+	}
+	return json_object_size(max);
+}
+
 static int do_limit(struct vms_client *client, struct vms_tenant *tenant, const json_t *ask, json_t **ret_result, struct vms_err *err)
 {
 	json_t *max = json_object_get(ask, "max");
+	const bool saves = json_is_true(json_object_get(ask, "save"));
 	struct saving *saving = NULL;
+	int r;
 
-	(void)ret_result;
-	if (json_object_size(max) && client->right < VMS_RIGHT_ALL)
+	if ((json_object_size(max) || saves) && client->right < VMS_RIGHT_ALL)
 		return vms_err_set(err, -EPERM, "limits are policy: only root may change them");
-	if (json_is_true(json_object_get(ask, "save"))) {
+	if (saves) {
 		saving = make_saving(tenant, max);
 		if (!saving)
 			return vms_err_set(err, -ENOMEM, "out of memory");
+	}
+	/* For its next start. The record of the tenant may be gone afterwards. */
+	if (saves && !tenant->supervisor) {
+		r = are_limits(max) ? save_limits(saving, err) :
+				      vms_err_set(err, -EINVAL, "limit: which one is to be saved? max has commit, va and maps, each a number or null");
+		free(saving);
+		if (r == 0)
+			*ret_result = json_pack("{s:O}", "tree_limits", max);
+		return r;
 	}
 	return relay(client, tenant,
 		     json_pack("{s:s, s:i, s:o}", "verb", "limit", "pid", (int)pid_of(tenant, ask), "tree_max",
@@ -309,6 +346,8 @@ static int do_events(struct vms_client *client, struct vms_tenant *tenant, const
 	const bool follows = json_is_true(json_object_get(ask, "follow"));
 
 	(void)ret_result;
+	if (client->streams)
+		return vms_err_set(err, -EALREADY, "this connection follows events already: connect once more");
 	free((char *)(uintptr_t)client->only);
 	client->only = tenant ? strdup(tenant->name) : NULL;
 	if (follows && vms_events_listen(events, on_event, client) < 0)
@@ -316,7 +355,7 @@ static int do_events(struct vms_client *client, struct vms_tenant *tenant, const
 	client->streams = follows;
 	vms_client_reply(client, json_pack("{s:b}", "follow", follows), 0, NULL);
 	if (client->fd >= 0)
-		vms_events_replay(events, on_event, client);
+		vms_ignore(vms_events_replay(client->server->daemon, on_event, client));
 	/* The end of those that there were. */
 	if (client->fd >= 0 && !follows)
 		vms_client_event(client, json_null());

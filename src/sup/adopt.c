@@ -48,6 +48,12 @@ int vms_adopt_begin(struct vms_sup *sup, struct vms_err *err)
 	sup->main_exited = board->main_exited;
 	if (!sup->main_exited)
 		sup->main_pidfd = vms_proc_pidfd(sup->main_pid);
+	/* It ended while it had no supervisor. */
+	if (!sup->main_exited && sup->main_pidfd < 0) {
+		sup->main_exited = true;
+		board->exit_status = -1;
+		board->main_exited = 1;
+	}
 	r = vms_listener_init(&sup->listener, sup->tenancy.listener);
 	if (r < 0)
 		return vms_err_set(err, r, "the listener cannot be used: %s", strerror(-r));
@@ -210,4 +216,6 @@ void vms_adopt_tree(struct vms_sup *sup)
 	answer_lost(sup);
 	step_journal(sup);
 	vms_tenancy_event(sup, json_pack("{s:s, s:i}", "event", "adopted", "processes", (int)sup->tasks.nr_processes));
+	if (sup->main_exited)
+		vms_front_tell(sup->front_fd, VMS_FRONT_EXITED, (int)sup->board->exit_status, NULL);
 }

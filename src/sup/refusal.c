@@ -54,5 +54,5 @@ void vms_refusal_note(struct vms_sup *sup, const struct vms_trap *trap, const st
 	place->count++;
 	place->last = ++sup->last_refusal;
 	memcpy(place->args, req->args, sizeof(place->args));
-	vms_tenancy_refused(sup, place);
+	vms_tenancy_refused(sup, place, plan->verdict == VMS_REFUSE);
 }

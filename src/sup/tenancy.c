@@ -259,12 +259,14 @@ void vms_tenancy_event(struct vms_sup *sup, json_t *object)
 	json_decref(object);
 }
 
-void vms_tenancy_refused(struct vms_sup *sup, const struct vms_refusal *refusal)
+/* What no rule of the tenant's forbids, the kernel or the range does: the 1st, 2nd, 4th... time of each is told. */
+void vms_tenancy_refused(struct vms_sup *sup, const struct vms_refusal *refusal, bool is_ours)
 {
+	const bool has_rule = refusal->limit || refusal->rule || refusal->injected;
 	const char *name = strerrorname_np(refusal->error);
 	json_t *object;
 
-	if (!sup->board || (!refusal->limit && !refusal->rule && !refusal->injected))
+	if (!sup->board || (!has_rule && (!is_ours || (refusal->count & (refusal->count - 1)))))
 		return;
 	object = json_pack("{s:s, s:i, s:o, s:s, s:s, s:I}", "event", refusal->limit ? "limit" : "refusal", "pid", (int)refusal->pid,
 			   "command", vms_msg_text(refusal->command), "call", vms_call_get(refusal->call)->name, "errno",

@@ -50,6 +50,16 @@ struct vms_daemon {
 	bool metrics_told; /* that it cannot be written */
 };
 
+/* The last events of a tenant, by events.c. */
+#define VMS_EVENTS_KEPT 32
+struct vms_event_ring {
+	struct vms_kept_event {
+		json_t *event; /* owned; NULL: none yet */
+		uint64_t number; /* of all events */
+	} kept[VMS_EVENTS_KEPT];
+	size_t next;
+};
+
 /* --- tenant.c: the life of a tenant ------------------------------------------------------------- */
 
 enum vms_tenant_state {
@@ -88,6 +98,7 @@ struct vms_tenant {
 	long long since; /* ns: when it got into this state */
 	unsigned int recent_losses; /* since first_loss */
 	long long first_loss; /* ns */
+	struct vms_event_ring events[2]; /* owned: of its life; and limits and refusals */
 	UT_hash_handle hh;
 };
 
@@ -99,6 +110,8 @@ void vms_tenant_free(struct vms_tenant *tenant);
 VMS_MUST_CHECK int vms_tenant_start(struct vms_tenant *tenant, struct vms_err *err);
 /** Have it stopped; and, with @again, started once more. Nothing to do is fine. */
 void vms_tenant_stop(struct vms_tenant *tenant, bool again);
+/** The stop that another vmsupd has begun: it has been sent its stop signal. */
+void vms_tenant_stop_goes_on(struct vms_tenant *tenant, bool again);
 /** True when something of it is there. */
 bool vms_tenant_is_up(const struct vms_tenant *tenant);
 /** Descriptors of a tree that vmsupd finds at its start: from a supervisor's HELLO or the fd store; taken. */
@@ -176,10 +189,13 @@ void vms_notify_each_fd(void (*each)(const char *name, int fd, void *arg), void 
 
 /* --- rest.c: what the next vmsupd shall not start ------------------------------------------------- */
 
-/** Keep that @tenant is stopped or failed. What cannot be kept is told in the log. */
+/** Keep that @tenant is stopped, failed or being stopped. What cannot be kept is told in the log. */
 void vms_rest_keep(const struct vms_tenant *tenant);
 void vms_rest_forget(const struct vms_tenant *tenant);
-/** Those that rest are stopped or failed, as they were, and known; what is kept of others is forgotten. */
+/**
+ * Those that rest are stopped or failed, as they were, and known; those that were being stopped are being stopped; what is kept of others is
+ * forgotten.
+ */
 void vms_rest_recall_all(struct vms_daemon *daemon);
 
 /* --- events.c ------------------------------------------------------------------------------------- */
@@ -195,8 +211,10 @@ void vms_event(struct vms_tenant *tenant, const char *what, json_t *more);
 /** 0, or -EAGAIN when too many listen. */
 VMS_MUST_CHECK int vms_events_listen(struct vms_events *events, vms_event_fn *fn, void *arg);
 void vms_events_forget(struct vms_events *events, const void *arg);
-/** Call @fn for the last events, the oldest first. */
-void vms_events_replay(const struct vms_events *events, vms_event_fn *fn, void *arg);
+/** Call @fn for the last events of each tenant, the oldest first. 0 or -ENOMEM. */
+VMS_MUST_CHECK int vms_events_replay(const struct vms_daemon *daemon, vms_event_fn *fn, void *arg);
+/** Free what is kept of @tenant. */
+void vms_events_drop(struct vms_tenant *tenant);
 
 /* --- daemon.c ------------------------------------------------------------------------------------- */
 

@@ -10,8 +10,11 @@
 #define VMS_PROTOCOL_VERSION 1
 #define VMS_SERVER_CLIENTS 64
 #define VMS_SERVER_CLIENTS_OF_ONE 16 /* of one user but root */
+#define VMS_SERVER_CLIENTS_OWN 32 /* of all with VMS_RIGHT_OWN; so many are left to operators and root */
+#define VMS_SERVER_CLIENTS_OTHER 48 /* of all but root */
+#define VMS_SERVER_RELAYS_OF_ONE 2 /* questions to supervisors at a time, of one user but root */
 #define VMS_SERVER_ASK_MAX ((size_t)64 << 10)
-#define VMS_SERVER_OUT_MAX ((size_t)24 << 20)
+#define VMS_SERVER_OUT_MAX ((size_t)24 << 20) /* bytes that wait for one client, or for all of one user but root */
 
 enum vms_right {
 	VMS_RIGHT_NONE,
@@ -37,6 +40,7 @@ struct vms_client {
 	const char *only; /* owned: of this tenant; NULL: of all that it may see */
 	bool is_greeted; /* it has said hello */
 	long long asked_ns, sent_ns; /* since when a request is incomplete, or output waits; 0: it does not */
+	long long heard_ns; /* when it said something last, or connected */
 	struct vms_relay *relay; /* owned */
 };
 
@@ -53,15 +57,20 @@ struct vms_server {
 void vms_client_reply(struct vms_client *client, json_t *result, int code, const char *sentence);
 /** The same, with a descriptor (borrowed). False: it could not be passed. */
 bool vms_client_reply_with(struct vms_client *client, json_t *result, int fd);
+/** The same: the answer is @text, a JSON object of which the id is missing. */
+void vms_client_reply_raw(struct vms_client *client, const char *text, size_t len);
 void vms_client_event(struct vms_client *client, const json_t *event);
 void vms_client_drop(struct vms_client *client);
 
 /** verbs.c: carry out @ask; the client is answered now or, when 1 is returned, later. 0, or a negative errno with a sentence. */
 VMS_MUST_CHECK int vms_verb_do(struct vms_client *client, const json_t *ask, json_t **ret_result, struct vms_err *err);
 
-/** relay.c: ask the supervisor @pid the line @ask, with its newline (taken), and give @client its answer. 0 or -errno with a sentence. */
-VMS_MUST_CHECK int vms_relay_start(struct vms_client *client, pid_t pid, char *ask, size_t len, void (*on_success)(void *arg), void *arg,
-				   struct vms_err *err);
+/**
+ * relay.c: ask the supervisor @pid the line @ask, with its newline (taken), and give @client its answer. When that is a success @on_success
+ * (may be NULL) is called before, with @arg (taken, by free); should it fail, its sentence is the answer. 1, or -errno with a sentence.
+ */
+VMS_MUST_CHECK int vms_relay_start(struct vms_client *client, pid_t pid, char *ask, size_t len,
+				   int (*on_success)(void *arg, struct vms_err *err), void *arg, struct vms_err *err);
 /** NULL is fine. */
 void vms_relay_free(struct vms_relay *relay);
 

@@ -366,8 +366,8 @@ void vms_tenancy_trace(struct vms_sup *sup, int fd);
 void vms_tenancy_kill(struct vms_sup *sup);
 /** Tell vmsupd, if it listens: @object is taken over. */
 void vms_tenancy_event(struct vms_sup *sup, json_t *object);
-/** A call was refused for a rule of ours. */
-void vms_tenancy_refused(struct vms_sup *sup, const struct vms_refusal *refusal);
+/** A call was refused: tell vmsupd. @is_ours: by us, not by the kernel that was asked. */
+void vms_tenancy_refused(struct vms_sup *sup, const struct vms_refusal *refusal, bool is_ours);
 
 /* tally.c: the board's counters; with a board only */
 VMS_MUST_CHECK int vms_tally_start(struct vms_sup *sup);

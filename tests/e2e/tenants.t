@@ -1,0 +1,233 @@
+#!/usr/bin/python3
+"""vmsupd: what clients and tenants may try against it and against each other, and deaths at bad moments."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import vmsuptest as t
+from vmsupdtest import Daemon, Line
+
+s = t.Suite()
+PYTHON = "/usr/bin/python3"
+SLEEPER = "command: [sleep, '1000']\n"
+CGROUPS = os.path.exists("/sys/fs/cgroup/unified/cgroup.procs") or os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+USERS = ("daemon", "bin", "sys", "man")
+
+SILENT = """
+import socket, sys, time
+lines = []
+for _ in range(16):
+    lines.append(socket.socket(socket.AF_UNIX))
+    lines[-1].connect(sys.argv[1])
+print("there", flush=True)
+time.sleep(1000)
+"""
+
+MANY_MAPS = """
+import ctypes, time
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + 4 * [ctypes.c_long]
+at = libc.mmap(None, 40000 << 12, 0, 0x4022, -1, 0)
+for i in range(0, 40000, 2):
+    libc.mprotect(ctypes.c_void_p(at + (i << 12)), 4096, 1)
+time.sleep(1000)
+"""
+
+
+def high_water(pid):
+    return int(next(x for x in t.read_text("/proc/%d/status" % pid).splitlines() if x.startswith("VmHWM")).split()[1])
+
+
+@s.case
+def room_for_root():
+    """who connects and says nothing leaves room for root, and is hung up on"""
+    with Daemon("", **{u: SLEEPER + "user: %s\n" % u for u in USERS}) as d:
+        held = []
+        for user in USERS:
+            argv = ["setpriv", "--reuid=" + user, "--regid=nogroup", "--clear-groups", "--", PYTHON, "-c", SILENT, d.socket]
+            held.append(subprocess.Popen(argv, stdout=subprocess.PIPE))
+            held[-1].stdout.readline()
+        d.ok("status")
+        fds = "/proc/%d/fd" % d.proc.pid
+        many = len(os.listdir(fds))
+        d.until(lambda: len(os.listdir(fds)) < many - 25, "they are hung up on", 30)
+        for proc in held:
+            proc.kill()
+            proc.wait()
+            proc.stdout.close()
+
+
+@s.case
+def one_stream():
+    """a connection follows events once, and what it held is free when it has gone"""
+    with Daemon("", one=SLEEPER + "user: nobody\n") as d:
+        d.wait_state("one", "running")
+        for _ in range(70):
+            line = Line(d.socket)
+            line.send(b'{"verb": "events", "follow": true, "id": 1}')
+            line.send(b'{"verb": "events", "follow": true, "id": 2}')
+            got = [line.receive()]
+            while got[-1].get("code") is None and len(got) < 50:
+                got.append(line.receive())
+            t.require(got[0]["ok"] and got[-1]["code"] == "EALREADY", "%r" % got)
+            line.close()
+        asker = Line(d.socket)
+        d.ok("restart", "one")
+        answer = asker.ask({"verb": "status"})
+        t.require(answer.get("id") == 7 and answer["ok"], "%r" % answer)
+        asker.close()
+
+
+@s.case
+def saved_or_told():
+    """limit --save is for root, and says so when it could not save or what was saved will not be read; a stopped tenant's is saved, too"""
+    with Daemon("", one=SLEEPER + "user: nobody\n") as d:
+        d.wait_state("one", "running")
+        d.refused("limit", "one", "--save", says="only root may change them", user=t.NOBODY)
+        os.rename(d.top + "/state/overrides", d.top + "/state/away")
+        d.refused("limit", "one", "--max-commit", "1G", "--save", says="cannot be saved in")
+        os.rename(d.top + "/state/away", d.top + "/state/overrides")
+        d.tenant("zz", "bogus: 1\n")
+        d.refused("limit", "one", "--max-commit", "2G", "--save", says="until the configuration is right")
+        os.unlink(d.etc + "/tenants.d/zz.conf")
+        d.ok("stop", "one")
+        d.wait_state("one", "stopped")
+        d.refused("limit", "one", "--max-commit", "4K", says="does not run")
+        d.ok("limit", "one", "--max-commit", "4K", "--save")
+        d.ok("limit", "one", "--max-commit", "3G", "--save")
+        line = Line(d.socket)
+        for wrong in {}, {"commit": -1}, {"commit": "1G"}, {"heap": 5}, {"bogus": 5}:
+            answer = line.ask({"verb": "limit", "tenant": "one", "save": True, "max": wrong})
+            t.require(answer.get("code") == "EINVAL", "%r: %r" % (wrong, answer))
+        line.close()
+        d.ok("start", "one")
+        d.wait_state("one", "running")
+        got = json.loads(d.ok("limit", "one", "--json"))["tree_limits"]
+        t.require(got == {"commit": 3 << 30}, "%r" % got)
+
+
+@s.case
+def cut_names():
+    """a name that is cut within a character is answered all the same"""
+    with Daemon("", one=SLEEPER) as d:
+        line = Line(d.socket)
+        for ask in {"verb": "a" * 62 + "\u00e9"}, {"verb": "status", "tenant": "a" * 62 + "\u00e9"}:
+            answer = line.ask(ask)
+            t.require(answer and not answer["ok"], "%r" % answer)
+        line.close()
+
+
+@s.case
+def large_answers():
+    """large answers that nobody reads do not pile up"""
+    with Daemon("", one="command: [%s, -c, %s]\nuser: nobody\nrange: 64K-0x7fff00000000\n" % (PYTHON, json.dumps(MANY_MAPS))) as d:
+        now = d.wait_state("one", "running")
+        d.until(lambda: len(t.read_text("/proc/%d/maps" % now["pid"]).splitlines()) > 30000, "it has mapped", 90)
+        code = "import sys; sys.path[:0] = %r\nfrom vmsupdtest import Line\nlines = [Line(sys.argv[1]) for _ in range(16)]\n" % sys.path
+        code += "for line in lines:\n for _ in range(20): line.send(b'{\"verb\": \"maps\", \"tenant\": \"one\"}')\n"
+        code += "print('asked', flush=True)\nimport time; time.sleep(1000)\n"
+        argv = ["setpriv", "--reuid=%d" % t.NOBODY, "--regid=nogroup", "--clear-groups", "--", PYTHON, "-c", code, d.socket]
+        before = high_water(d.proc.pid)
+        proc = subprocess.Popen(argv, stdout=subprocess.PIPE, env=d.env)
+        t.require(proc.stdout.readline(), "it could not ask")
+        slowest = 0
+        for _ in range(10):
+            began = time.monotonic()
+            d.ok("status")
+            slowest = max(slowest, time.monotonic() - began)
+            time.sleep(0.3)
+        proc.kill()
+        proc.wait()
+        proc.stdout.close()
+        t.require(high_water(d.proc.pid) - before < 64 << 10, "it grew from %d to %d KiB" % (before, high_water(d.proc.pid)))
+        t.require(len(json.loads(d.ok("maps", "one", "--json"))["maps"]) > 30000, "root is answered")
+
+
+@s.case
+def own_events():
+    """a tenant that is refused all the time does not wash out others' events, nor its own life, and what the range refuses is an event"""
+    hog = "import mmap\nwhile 1:\n try: mmap.mmap(-1, 200 << 20)\n except (OSError, MemoryError, ValueError): pass\n"
+    out = ("import ctypes, time\nlibc = ctypes.CDLL(None)\nlibc.mmap.argtypes = 2 * [ctypes.c_ulong] + 4 * [ctypes.c_long]\n"
+           "while 1: libc.mmap(0x700000000000, 4096, 3, 0x32, -1, 0); time.sleep(0.001)\n")
+    command = "command: [%s, -c, %s]\nrange: 64K-0x7fff0000\n"
+    with Daemon("", hog=command % (PYTHON, json.dumps(hog)) + "tree-max-commit: 100M\n",
+                out=command % (PYTHON, json.dumps(out)), one=SLEEPER) as d:
+        d.ok("restart", "one")
+        d.wait_state("one", "running")
+        events = lambda name: [json.loads(x)["event"] for x in d.ok("events", name, "--json").splitlines()]
+        d.until(lambda: len([x for x in events("hog") if x == "limit"]) >= 32, "it is refused often")
+        d.until(lambda: "refusal" in events("out"), "the range refuses")
+        time.sleep(2)
+        t.require(events("one")[:2] == ["start", "stop"], "%r" % events("one"))
+        t.require("start" in events("hog"), "%r" % events("hog"))
+        all_of_them = [json.loads(x)["time"] for x in d.ok("events", "--json").splitlines()]
+        t.require(all_of_them == sorted(all_of_them), "not in order")
+
+
+@s.case
+def dies_with_its_supervisor():
+    """a program and its supervisor that are killed at once, in either order: it is seen, what is left goes, and it is started again"""
+    left = "command: [sh, -c, 'setsid sleep 5555 & exec sleep 5556']\nrestart: always\nrestart-delay: 10ms\nrestart-delay-max: 10ms\n"
+    with Daemon("", one=left) as d:
+        for i in range(12):
+            now = d.wait_state("one", "running")
+            first, then = ("pid", "supervisor") if i % 2 else ("supervisor", "pid")
+            os.kill(now[first], signal.SIGKILL)
+            time.sleep(i / 2000)
+            os.kill(now[then], signal.SIGKILL)
+            d.until(lambda: d.of("one")["pid"] not in (None, now["pid"]), "it runs again (%d)" % i)
+            if CGROUPS:
+                sleepers = lambda: [p for p in map(int, filter(str.isdigit, os.listdir("/proc")))
+                                    if t.read_text("/proc/%d/cmdline" % p, "") == "sleep\x005555\0" and
+                                    d.of("one")["cgroup"] and "vmsup-one" in t.read_text("/proc/%d/cgroup" % p, "")]
+                d.until(lambda: len(sleepers()) <= 1, "what was left is gone (%d)" % i)
+
+
+@s.case
+def nothing_new_at_the_end():
+    """while vmsupd ends with its tenants nothing is started"""
+    slow = "command: [sh, -c, 'trap : TERM; while :; do sleep 0.1; done']\nstop-time: 2s\n"
+    with Daemon("", slow=slow, two=SLEEPER + "start: manual\n", three=SLEEPER) as d:
+        d.wait_state("slow", "running")
+        d.proc.send_signal(signal.SIGINT)
+        d.until(lambda: d.of("slow")["state"] == "stopping", "it ends")
+        d.refused("start", "two", says="about to end")
+        d.vmsup("restart", "three")
+        d.proc.wait(30)
+        t.require(d.proc.returncode == 0, d.text())
+
+
+@s.case
+def stops_go_on():
+    """a stop or restart that is under way when vmsupd dies is finished by the next one"""
+    slow = "command: [sh, -c, 'trap \"sleep 1.5; exit 0\" TERM; while :; do sleep 0.1; done']\n"
+    deaf = "command: [sh, -c, 'trap : TERM; while :; do sleep 0.1; done']\nstop-time: 2s\n"
+    with Daemon("", no=slow + "restart: no\n", fail=slow + "restart: on-failure\n", always=slow + "restart: always\n", deaf=deaf,
+                late=slow + "start: manual\n") as d:
+        d.ok("start", "late")
+        before = {n: d.wait_state(n, "running")["pid"] for n in ("no", "fail", "always", "deaf", "late")}
+        time.sleep(0.3)
+        d.ok("restart", "no", "fail", "deaf", "late")
+        d.ok("stop", "always")
+        d.kill()
+        d.start()
+        for name in "no", "fail", "deaf", "late":
+            d.until(lambda: d.of(name)["pid"] not in (None, before[name]), "%s is started again" % name)
+        d.wait_state("always", "stopped")
+        # All the time without a vmsupd.
+        before = d.wait_state("late", "running")["pid"]
+        time.sleep(0.3)
+        d.ok("restart", "late")
+        d.kill()
+        time.sleep(2.5)
+        d.start()
+        d.until(lambda: d.of("late")["pid"] not in (None, before), "late is started again")
+        t.require(d.of("always")["state"] == "stopped", "%r" % d.of("always"))
+
+
+s.main()
