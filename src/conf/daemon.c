@@ -1,4 +1,6 @@
 /* The configuration of vmsupd as a whole: vmsup.conf, all tenants, what was saved; see tenant.h. */
+#include <arpa/inet.h>
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <grp.h>
@@ -7,10 +9,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmsup/base/num.h"
 #include "vmsup/conf/tenant.h"
 #include "tenant_internal.h"
 
 #define SUFFIX VMS_TENANT_SUFFIX
+
+/* "HOST:PORT" or "[HOST]:PORT", in numbers. */
+static bool is_address(const char *word)
+{
+	const char *colon = strrchr(word, ':');
+	struct in6_addr address;
+	char host[INET6_ADDRSTRLEN + 2];
+	uint64_t port;
+	size_t len = colon ? (size_t)(colon - word) : 0;
+
+	if (!len || len >= sizeof(host) || !isdigit((unsigned char)colon[1]) || vms_num_parse(colon + 1, NULL, &port) < 0 || !port ||
+	    port > UINT16_MAX)
+		return false;
+	memcpy(host, word, len);
+	host[len] = '\0';
+	if (host[0] != '[')
+		return inet_pton(AF_INET, host, &address) == 1;
+	host[len - 1] = '\0';
+	return word[len - 1] == ']' && inet_pton(AF_INET6, host + 1, &address) == 1;
+}
 
 VMS_TAKE(take_daemon_text)
 {
@@ -20,7 +43,7 @@ VMS_TAKE(take_daemon_text)
 								   &conf->cgroup_root;
 
 	(void)inner;
-	if (!*word || (where != &conf->metrics_address && *word != '/'))
+	if (where == &conf->metrics_address ? !is_address(word) : *word != '/')
 		return vms_tenant_wrong_word(key, word, err);
 	return vms_tenant_keep(where, word, err);
 }

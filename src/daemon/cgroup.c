@@ -131,9 +131,17 @@ static void hand_down(const struct vms_daemon *daemon)
 		(void)write_to(daemon->cgroup, "cgroup.subtree_control", controllers[i]);
 }
 
+static void name_it(struct vms_tenant *tenant)
+{
+	free(tenant->cgroup);
+	if (asprintf(&tenant->cgroup, "%s/vmsup-%s", tenant->daemon->cgroup, tenant->name) < 0)
+		tenant->cgroup = NULL;
+}
+
 void vms_cgroup_make(struct vms_tenant *tenant)
 {
 	struct vms_daemon *daemon = tenant->daemon;
+	int error = 0;
 
 	if (!daemon->cgroup) {
 		if (has_limits(tenant->conf))
@@ -143,11 +151,14 @@ void vms_cgroup_make(struct vms_tenant *tenant)
 	}
 	if (has_limits(tenant->conf))
 		hand_down(daemon);
-	free(tenant->cgroup);
-	if (asprintf(&tenant->cgroup, "%s/vmsup-%s", daemon->cgroup, tenant->name) < 0)
-		tenant->cgroup = NULL;
-	if (tenant->cgroup && mkdir(tenant->cgroup, 0755) < 0 && errno != EEXIST) {
-		vms_log("tenant %s: its cgroup %s cannot be made: %s", tenant->name, tenant->cgroup, strerror(errno));
+	name_it(tenant);
+	if (tenant->cgroup && mkdir(tenant->cgroup, 0755) < 0)
+		error = errno;
+	/* Whoever is still in it is of a run that nobody knows of any more. */
+	if (error == EEXIST) {
+		vms_cgroup_kill(tenant);
+	} else if (error) {
+		vms_log("tenant %s: its cgroup %s cannot be made: %s", tenant->name, tenant->cgroup, strerror(error));
 		free(tenant->cgroup);
 		tenant->cgroup = NULL;
 	}
@@ -159,6 +170,14 @@ void vms_cgroup_kill(const struct vms_tenant *tenant)
 {
 	if (tenant->cgroup)
 		(void)write_to(tenant->cgroup, "cgroup.kill", "1");
+}
+
+void vms_cgroup_kill_left(struct vms_tenant *tenant)
+{
+	if (!tenant->daemon->cgroup)
+		return;
+	name_it(tenant);
+	vms_cgroup_kill(tenant);
 }
 
 void vms_cgroup_remove(struct vms_tenant *tenant)

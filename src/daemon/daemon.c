@@ -73,13 +73,14 @@ static void follow(struct vms_daemon *daemon)
 	struct vms_err err = VMS_ERR_INIT;
 
 	HASH_ITER(hh, daemon->tenants, t, next) {
-		if (!t->conf && vms_tenant_is_up(t)) {
+		if (!t->conf && (vms_tenant_is_up(t) || t->is_silent)) {
 			vms_tenant_stop(t, false);
 		} else if (!t->conf) {
 			vms_rest_forget(t);
 			vms_tenant_free(t);
 			continue;
-		} else if (!t->is_known && !vms_tenant_is_up(t) && !t->conf->manual) {
+		} else if (!vms_tenant_is_up(t) && t->state != VMS_TENANT_STOPPING &&
+			   (t->is_silent || (!t->is_known && !t->conf->manual))) {
 			vms_ignore(vms_tenant_start(t, &err));
 		}
 		/* What comes back is new. */
@@ -130,7 +131,7 @@ static void reap(struct vms_daemon *daemon)
 static bool has_tenants(const struct vms_daemon *daemon)
 {
 	for (const struct vms_tenant *t = daemon->tenants; t; t = t->hh.next) {
-		if (vms_tenant_is_up(t))
+		if (vms_tenant_is_up(t) || t->is_silent)
 			return true;
 	}
 	return false;

@@ -18,7 +18,7 @@
 #include "vmsup/ctl/start.h"
 #include "vmsup/wire/msg.h"
 
-#define MAX_GROUPS 64
+#define MAX_GROUPS 65536 /* NGROUPS_MAX */
 #define SELF "/proc/self/exe"
 
 static json_t *words_json(char **words)
@@ -71,17 +71,24 @@ static json_t *environment_json(const struct vms_tenant_conf *conf)
 
 static void add_user(json_t *json, const struct vms_tenant_conf *conf)
 {
-	gid_t groups[MAX_GROUPS];
-	int nr = MAX_GROUPS;
+	gid_t *groups = NULL;
+	int nr = 64, room = 0;
 	json_t *array;
 
 	if (!conf->user && !conf->group)
 		return;
 	array = json_array();
-	if (conf->user && getgrouplist(conf->user, conf->gid, groups, &nr) >= 0) {
-		for (int i = 0; i < nr; i++)
-			json_array_append_new(array, json_integer(groups[i]));
+	/* Says how many there are when there is no room for them. */
+	while (conf->user && nr > room && nr <= MAX_GROUPS) {
+		room = nr;
+		free(groups);
+		groups = calloc((size_t)room, sizeof(*groups));
+		if (!groups || getgrouplist(conf->user, conf->gid, groups, &nr) >= 0)
+			break;
 	}
+	for (int i = 0; groups && i < nr && i < room; i++)
+		json_array_append_new(array, json_integer(groups[i]));
+	free(groups);
 	json_object_set_new(json, "uid", json_integer(conf->user ? conf->uid : geteuid()));
 	json_object_set_new(json, "gid", json_integer(conf->gid));
 	json_object_set_new(json, "groups", array);

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #define SUFFIX ".link"
 /* Messages that are dealt with before others get a turn. */
 #define MAX_AT_ONCE 64
+/* For all supervisors that a vmsupd finds at its start together; later on nobody is waited for. */
 #define HELLO_MS 2000
 
 static int receive(int link, struct vms_front_msg *ret_msg, int fds[MAX_FDS], size_t *ret_nr)
@@ -127,43 +129,35 @@ bool vms_link_tell(const struct vms_tenant *tenant, enum vms_front_kind kind, in
 
 /* --- those that are there ------------------------------------------------------------------------ */
 
-static int connect_to(const struct vms_daemon *daemon, const char *file, int *ret_fd, pid_t *ret_pid)
+/* Without waiting: a supervisor that has stopped leaves those that connect in its queue. */
+static int connect_to(struct vms_tenant *tenant)
 {
-	const struct timeval patience = { .tv_sec = HELLO_MS / 1000 };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	vms_autofd fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	vms_autofd fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
 	if (fd < 0)
 		return -errno;
-	if (snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", daemon->link_folder, file) >=
+	if (snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s" SUFFIX, tenant->daemon->link_folder, tenant->name) >=
 	    (int)sizeof(address.sun_path))
 		return -ENAMETOOLONG;
-	/* The second is connect's, too. */
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
-	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
-		return -errno;
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return -errno;
 	if (peer.uid != geteuid())
 		return -EPERM;
-	*ret_pid = peer.pid;
-	*ret_fd = vms_fd_steal(&fd);
+	tenant->hello_pid = peer.pid;
+	tenant->hello = vms_fd_steal(&fd);
 	return 0;
 }
 
-/* Wait for HELLO: it comes at once, or the supervisor is of no use. */
+/* -EAGAIN: it has not come yet. */
 static int receive_hello(int fd, struct vms_front_msg *ret_msg, int fds[MAX_FDS])
 {
-	char byte;
 	size_t nr;
-	int r;
+	int r = receive(fd, ret_msg, fds, &nr);
 
-	if (recv(fd, &byte, 1, MSG_PEEK) <= 0)
-		return -ETIMEDOUT;
-	r = receive(fd, ret_msg, fds, &nr);
 	if (r == 0 && ret_msg->kind == VMS_FRONT_HELLO && nr == MAX_FDS)
 		return 0;
 	for (size_t i = 0; r == 0 && i < nr; i++)
@@ -171,45 +165,30 @@ static int receive_hello(int fd, struct vms_front_msg *ret_msg, int fds[MAX_FDS]
 	return r < 0 ? r : -EPROTO;
 }
 
-static void find_one(struct vms_daemon *daemon, const char *file)
+void vms_link_find(struct vms_tenant *tenant)
 {
-	const size_t len = strlen(file) - strlen(SUFFIX);
-	char name[VMS_TENANT_NAME_MAX + 1];
-	struct vms_tenant *tenant;
 	struct vms_front_msg msg;
-	int fds[MAX_FDS], r;
-	vms_autofd fd = -1;
-	pid_t pid = 0;
+	int fds[MAX_FDS], r = tenant->hello < 0 ? connect_to(tenant) : 0;
 
-	if (len >= sizeof(name))
+	/* Nobody listens, any more or yet: whether somebody is there tells the lock. */
+	if (r < 0)
 		return;
-	memcpy(name, file, len);
-	name[len] = '\0';
-	r = connect_to(daemon, file, &fd, &pid);
-	if (r == 0)
-		r = receive_hello(fd, &msg, fds);
-	if (r < 0) {
-		/* Nobody listens, any more or yet: whether somebody is there tells the lock. */
-		if (r != -ECONNREFUSED && r != -ENOENT)
-			vms_log("the supervisor of tenant %s does not answer: %s", name, strerror(-r));
+	r = receive_hello(tenant->hello, &msg, fds);
+	if (r == -EAGAIN || r == -EINTR)
 		return;
+	if (r == 0) {
+		vms_tenant_resume(tenant, tenant->hello_pid, vms_fd_steal(&tenant->hello), fds[0], fds[1], fds[2]);
+		tenant->program = msg.value;
 	}
-	tenant = vms_tenant_get(daemon, name);
-	if (!tenant || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
-		for (int i = 0; i < MAX_FDS; i++)
-			close(fds[i]);
-		return;
-	}
-	vms_tenant_resume(tenant, pid, vms_fd_steal(&fd), fds[0], fds[1], fds[2]);
-	tenant->program = msg.value;
+	vms_fd_close(&tenant->hello);
 }
 
-void vms_link_find(struct vms_tenant *tenant)
+void vms_link_remove(const struct vms_tenant *tenant)
 {
 	char file[VMS_TENANT_NAME_MAX + sizeof(SUFFIX)];
 
-	snprintf(file, sizeof(file), "%s%s", tenant->name, SUFFIX);
-	find_one(tenant->daemon, file);
+	snprintf(file, sizeof(file), "%s" SUFFIX, tenant->name);
+	vms_ignore(unlinkat(tenant->daemon->link_folder, file, 0));
 }
 
 int vms_link_lock(const struct vms_tenant *tenant, int *ret_fd)
@@ -290,21 +269,69 @@ static void use_stored(struct vms_daemon *daemon, struct stored *s)
 	vms_fd_close(&s->listener);
 }
 
-int vms_link_find_all(struct vms_daemon *daemon)
+/* Those whose supervisor has left a socket. */
+static void list_links(struct vms_daemon *daemon)
 {
-	struct finding finding = { .daemon = daemon, .socket = -1 };
-	struct stored *s, *next;
 	DIR *dir = fdopendir(openat(daemon->link_folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir))) {
-		const size_t len = strlen(entry->d_name);
+		const size_t len = strlen(entry->d_name), cut = strlen(SUFFIX);
+		char name[VMS_TENANT_NAME_MAX + 1];
 
-		if (entry->d_name[0] != '.' && len > strlen(SUFFIX) && strcmp(entry->d_name + len - strlen(SUFFIX), SUFFIX) == 0)
-			find_one(daemon, entry->d_name);
+		if (entry->d_name[0] == '.' || len <= cut || len - cut >= sizeof(name) || strcmp(entry->d_name + len - cut, SUFFIX) != 0)
+			continue;
+		memcpy(name, entry->d_name, len - cut);
+		name[len - cut] = '\0';
+		(void)vms_tenant_get(daemon, name);
 	}
 	if (dir)
 		closedir(dir);
+}
+
+static void find_waiting(struct vms_daemon *daemon, int ms)
+{
+	struct pollfd *fds = calloc(HASH_COUNT(daemon->tenants) + 1, sizeof(*fds));
+	nfds_t nr = 0;
+
+	for (struct vms_tenant *t = daemon->tenants; fds && t; t = t->hh.next) {
+		if (t->hello >= 0)
+			fds[nr++] = (struct pollfd){ .fd = t->hello, .events = POLLIN };
+	}
+	if (fds)
+		vms_ignore(poll(fds, nr, ms));
+	free(fds);
+	for (struct vms_tenant *t = daemon->tenants; t; t = t->hh.next) {
+		if (t->hello >= 0)
+			vms_link_find(t);
+	}
+}
+
+static bool is_waited_for(const struct vms_daemon *daemon)
+{
+	for (const struct vms_tenant *t = daemon->tenants; t; t = t->hh.next) {
+		if (t->hello >= 0)
+			return true;
+	}
+	return false;
+}
+
+int vms_link_find_all(struct vms_daemon *daemon)
+{
+	struct finding finding = { .daemon = daemon, .socket = -1 };
+	const long long end = vms_daemon_now_ns() + HELLO_MS * 1000000LL;
+	struct stored *s, *next;
+
+	list_links(daemon);
+	for (struct vms_tenant *t = daemon->tenants; t; t = t->hh.next)
+		vms_link_find(t);
+	while (is_waited_for(daemon) && vms_daemon_now_ns() < end)
+		find_waiting(daemon, (int)((end - vms_daemon_now_ns()) / 1000000) + 1);
+	for (struct vms_tenant *t = daemon->tenants; t; t = t->hh.next) {
+		t->is_silent = t->hello >= 0;
+		if (t->is_silent)
+			vms_log("the supervisor of tenant %s does not answer", t->name);
+	}
 	vms_notify_each_fd(take_stored, &finding);
 	HASH_ITER(hh, finding.stored, s, next) {
 		HASH_DEL(finding.stored, s);

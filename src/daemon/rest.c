@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "vmsup/base/fd.h"
 #include "vmsup/base/log.h"
 #include "vmsup/daemon/daemon.h"
+#include "vmsup/host/proc.h"
 
 #define MAX_SIZE 4096
 
@@ -31,7 +33,13 @@ void vms_rest_keep(const struct vms_tenant *tenant)
 				 tenant->restarts_now, "has_ended", tenant->has_ended,
 				 "status", tenant->status, "restarts", (json_int_t)tenant->restarts, "losses", (json_int_t)tenant->losses);
 
+	uint64_t ticks;
+
 	json_object_set_new(json, "failure", json_string(tenant->failure));
+	if (tenant->program > 0 && vms_proc_start_time(tenant->program, &ticks) == 0) {
+		json_object_set_new(json, "pid", json_integer(tenant->program));
+		json_object_set_new(json, "ticks", json_integer((json_int_t)ticks));
+	}
 	keep(tenant, json);
 	json_decref(json);
 }
@@ -63,6 +71,26 @@ static void recall(struct vms_tenant *tenant, json_t *json)
 	tenant->is_known = true;
 }
 
+static int kill_one(pid_t pid, void *arg)
+{
+	(void)arg;
+	kill(pid, SIGKILL);
+	return 0;
+}
+
+/* A program that has lost its supervisor and its vmsupd, and nobody kept its descriptors: nobody answers its calls any more. */
+static void kill_lost(const struct vms_tenant *tenant, const json_t *json)
+{
+	const pid_t pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
+	uint64_t ticks;
+
+	if (pid <= 0 || vms_proc_start_time(pid, &ticks) < 0 || ticks != (uint64_t)json_integer_value(json_object_get(json, "ticks")))
+		return;
+	vms_log("tenant %s: its program, process %d, has lost its supervisor and cannot be taken over: it is killed", tenant->name, (int)pid);
+	vms_ignore(vms_proc_each_descendant(pid, kill_one, NULL));
+	kill(pid, SIGKILL);
+}
+
 /* True: what is kept of it still says something. */
 static bool take(struct vms_tenant *tenant, json_t *json)
 {
@@ -73,14 +101,25 @@ static bool take(struct vms_tenant *tenant, json_t *json)
 	if (vms_tenant_is_up(tenant)) {
 		if (was_stopping)
 			vms_tenant_stop_goes_on(tenant, again);
-		return was_stopping;
+		else
+			vms_rest_keep(tenant);
+		return true;
 	}
+	/* It has a supervisor that has not answered yet. */
+	if (tenant->is_silent) {
+		if (was_stopping)
+			vms_tenant_stop(tenant, again);
+		return true;
+	}
+	kill_lost(tenant, json);
 	/* It has ended meanwhile. */
 	if (was_stopping && again) {
 		tenant->is_known = true;
 		vms_ignore(vms_tenant_start(tenant, &err));
 		return vms_tenant_is_up(tenant);
 	}
+	if (strcmp(state ? state : "", "running") == 0)
+		return false;
 	recall(tenant, json);
 	return true;
 }
@@ -95,7 +134,7 @@ void vms_rest_recall_all(struct vms_daemon *daemon)
 		struct vms_tenant *tenant = vms_tenant_find(daemon, entry->d_name);
 		json_t *json = NULL;
 
-		if (tenant && (tenant->conf || vms_tenant_is_up(tenant)))
+		if (tenant && (tenant->conf || tenant->is_silent || vms_tenant_is_up(tenant)))
 			json = load(daemon->rest_folder, entry->d_name);
 		if (!json || !take(tenant, json))
 			vms_ignore(unlinkat(daemon->rest_folder, entry->d_name, 0));

@@ -72,7 +72,7 @@ struct vms_tenant *vms_tenant_get(struct vms_daemon *daemon, const char *name)
 		return NULL;
 	}
 	tenant->daemon = daemon;
-	tenant->pidfd = tenant->link = tenant->timer = tenant->start_fd = tenant->board_fd = tenant->listener = -1;
+	tenant->pidfd = tenant->link = tenant->hello = tenant->timer = tenant->start_fd = tenant->board_fd = tenant->listener = -1;
 	tenant->since = vms_daemon_now_ns();
 	HASH_ADD_KEYPTR(hh, daemon->tenants, tenant->name, strlen(tenant->name), tenant);
 	return tenant;
@@ -139,8 +139,9 @@ static void let_go(struct vms_tenant *tenant)
 	vms_board_unmap(tenant->board);
 	tenant->board = NULL;
 	vms_cgroup_remove(tenant);
+	vms_fd_close(&tenant->hello);
 	tenant->supervisor = tenant->program = 0;
-	tenant->is_killed = tenant->is_adopting = false;
+	tenant->is_killed = tenant->is_adopting = tenant->is_silent = false;
 }
 
 static void on_supervisor_end(void *arg, int fd, unsigned int events);
@@ -180,9 +181,21 @@ static void could_not_start(struct vms_tenant *tenant, const char *why)
 	wait_for_restart(tenant, conf->restart_delay_max_ms);
 }
 
+/* True: its supervisor has answered. Otherwise is_silent says whether there is one. */
+static bool look(struct vms_tenant *tenant)
+{
+	vms_autofd lock = -1;
+
+	vms_link_find(tenant);
+	tenant->is_silent = !tenant->supervisor && vms_link_lock(tenant, &lock) == -EBUSY;
+	if (!tenant->is_silent)
+		vms_fd_close(&tenant->hello);
+	return tenant->supervisor;
+}
+
 int vms_tenant_start(struct vms_tenant *tenant, struct vms_err *err)
 {
-	int r, lock = -1;
+	int r;
 
 	if (tenant->daemon->is_leaving)
 		return vms_err_set(err, -ESHUTDOWN, "vmsupd is about to end, and starts nothing more");
@@ -191,21 +204,20 @@ int vms_tenant_start(struct vms_tenant *tenant, struct vms_err *err)
 	if (!tenant->conf)
 		return vms_err_set(err, -ENOENT, "tenant %s has no file in tenants.d any more", tenant->name);
 	stop_timer(tenant);
-	vms_rest_forget(tenant);
 	tenant->failure[0] = '\0';
 	tenant->has_ended = false;
 	/* One that the vmsupd before this one has just started, say. */
-	vms_link_find(tenant);
-	if (tenant->supervisor)
+	if (look(tenant)) {
+		vms_rest_keep(tenant);
 		return 0;
-	r = vms_link_lock(tenant, &lock);
-	vms_fd_close(&lock);
-	if (r == -EBUSY) {
+	}
+	if (tenant->is_silent) {
 		/* Nothing of it may be touched. */
 		set_state(tenant, VMS_TENANT_WAITING);
 		start_timer(tenant, LOOK_MS);
-		return vms_err_set(err, r, "tenant %s has a supervisor that does not answer yet", tenant->name);
+		return vms_err_set(err, -EBUSY, "tenant %s has a supervisor that does not answer yet", tenant->name);
 	}
+	vms_rest_forget(tenant);
 	r = vms_launch_prepare(tenant, err);
 	if (r == 0)
 		r = vms_launch(tenant, err);
@@ -249,6 +261,7 @@ static void ended(struct vms_tenant *tenant)
 	struct vms_err err = VMS_ERR_INIT;
 
 	let_go(tenant);
+	vms_link_remove(tenant);
 	vms_event(tenant, "exit", json_pack("{s:o}", "status", status_json(tenant)));
 	if (!was_wanted || !conf) {
 		const bool again = tenant->restarts_now && !tenant->daemon->is_leaving;
@@ -399,6 +412,7 @@ void vms_tenant_message(struct vms_tenant *tenant, const struct vms_front_msg *m
 		tenant->program = msg->value;
 		if (tenant->state == VMS_TENANT_STARTING) {
 			set_state(tenant, VMS_TENANT_RUNNING);
+			vms_rest_keep(tenant);
 			vms_event(tenant, "start", json_pack("{s:i}", "pid", msg->value));
 		}
 		break;
@@ -446,6 +460,28 @@ bool vms_tenant_waited(struct vms_tenant *tenant, pid_t pid, int status)
 
 /* --- stop ------------------------------------------------------------------------------------------ */
 
+/* Its supervisor has not answered. Should it do so in time it is told, else all of it is killed. */
+static void stop_silent(struct vms_tenant *tenant)
+{
+	const bool again = tenant->restarts_now;
+
+	if (look(tenant)) {
+		vms_tenant_stop(tenant, again);
+		return;
+	}
+	if (tenant->is_silent && vms_daemon_now_ns() < tenant->stop_by) {
+		start_timer(tenant, LOOK_MS);
+		return;
+	}
+	vms_cgroup_kill_left(tenant);
+	if (tenant->is_silent && tenant->hello >= 0) {
+		vms_ignore(vms_proc_each_descendant(tenant->hello_pid, kill_pid, NULL));
+		kill(tenant->hello_pid, SIGKILL);
+	}
+	tenant->status = W_EXITCODE(0, SIGKILL);
+	ended(tenant);
+}
+
 static void on_timer(void *arg, int fd, unsigned int events)
 {
 	struct vms_tenant *tenant = arg;
@@ -454,9 +490,15 @@ static void on_timer(void *arg, int fd, unsigned int events)
 	(void)fd;
 	(void)events;
 	stop_timer(tenant);
+	if (tenant->state == VMS_TENANT_STOPPING && tenant->is_silent) {
+		stop_silent(tenant);
+		return;
+	}
 	if (tenant->state == VMS_TENANT_WAITING) {
-		tenant->restarts++;
-		vms_event(tenant, "restart", json_pack("{s:i}", "restarts", (int)tenant->restarts));
+		if (!tenant->is_silent) {
+			tenant->restarts++;
+			vms_event(tenant, "restart", json_pack("{s:i}", "restarts", (int)tenant->restarts));
+		}
 		set_state(tenant, VMS_TENANT_STOPPED);
 		vms_ignore(vms_tenant_start(tenant, &err));
 		return;
@@ -486,6 +528,13 @@ void vms_tenant_stop(struct vms_tenant *tenant, bool again)
 
 	again = again && !tenant->daemon->is_leaving;
 	tenant->restarts_now = again;
+	if (tenant->is_silent && tenant->state != VMS_TENANT_STOPPING) {
+		set_state(tenant, VMS_TENANT_STOPPING);
+		vms_rest_keep(tenant);
+		tenant->stop_by = vms_daemon_now_ns() + (tenant->conf ? tenant->conf->stop_time_ms : 10000) * 1000000LL;
+		start_timer(tenant, LOOK_MS);
+		return;
+	}
 	switch (tenant->state) {
 	case VMS_TENANT_WAITING:
 	case VMS_TENANT_FAILED:
@@ -576,6 +625,7 @@ void vms_tenant_free(struct vms_tenant *tenant)
 	vms_fd_close(&tenant->start_fd);
 	vms_fd_close(&tenant->board_fd);
 	vms_board_unmap(tenant->board);
+	vms_fd_close(&tenant->hello);
 	vms_events_drop(tenant);
 	free(tenant->cgroup);
 	free(tenant->old_cgroup);

@@ -117,6 +117,21 @@ int vms_proc_status(pid_t tid, struct vms_proc_status *ret)
 	return 0;
 }
 
+/* proc_pid_stat(5): the 22nd field, counted from behind the name, which may hold anything. */
+int vms_proc_start_time(pid_t pid, uint64_t *ret_ticks)
+{
+	char buf[1024];
+	int r = read_small(pid, "stat", buf, sizeof(buf));
+	const char *at = r < 0 ? NULL : strrchr(buf, ')');
+
+	for (int field = 2; at && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	if (!at)
+		return r < 0 ? r : -ESRCH;
+	*ret_ticks = strtoull(at, NULL, 10);
+	return 0;
+}
+
 int vms_proc_call(pid_t tid, int *ret_nr)
 {
 	char buf[256], *end;

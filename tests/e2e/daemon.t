@@ -178,7 +178,7 @@ def at_rest():
         d.wait_state("three", "running")
         t.require(now["one"] == "stopped" and now["two"] == "running" and now["done"] == "failed" and now["fine"] == "stopped", "%r" % now)
         t.require(d.of("done")["status"] == failed["status"] == "exit 3", "%r" % d.of("done"))
-        t.require(sorted(os.listdir(d.top + "/run/rest")) == ["done", "fine", "one"], "%r" % os.listdir(d.top + "/run/rest"))
+        t.require(sorted(os.listdir(d.top + "/run/rest")) == ["done", "fine", "one", "three", "two"], "%r" % os.listdir(d.top + "/run/rest"))
         d.ok("start", "one")
         d.wait_state("one", "running")
         # What is there but cannot be read is nothing to keep to.

@@ -43,6 +43,10 @@ def high_water(pid):
     return int(next(x for x in t.read_text("/proc/%d/status" % pid).splitlines() if x.startswith("VmHWM")).split()[1])
 
 
+def is_there(pid):
+    return t.read_text("/proc/%d/stat" % pid, ") Z").rsplit(")", 1)[1].split()[0] not in "ZX"
+
+
 @s.case
 def room_for_root():
     """who connects and says nothing leaves room for root, and is hung up on"""
@@ -228,6 +232,75 @@ def stops_go_on():
         d.start()
         d.until(lambda: d.of("late")["pid"] not in (None, before), "late is started again")
         t.require(d.of("always")["state"] == "stopped", "%r" % d.of("always"))
+
+
+@s.case
+def stops_the_silent():
+    """a tenant whose supervisor does not answer: others are served meanwhile, nothing counts as restart, and stop ends it, unheard if need be"""
+    with Daemon("", one=SLEEPER + "stop-time: 2s\n", two=SLEEPER, gone=SLEEPER + "stop-time: 1s\n", late=SLEEPER) as d:
+        was = {n: d.wait_state(n, "running") for n in ("one", "two", "gone", "late")}
+        d.kill()
+        for name in "one", "gone", "late":
+            os.kill(was[name]["supervisor"], signal.SIGSTOP)
+        os.unlink(d.etc + "/tenants.d/gone.conf")
+        began = time.monotonic()
+        d.start()
+        t.require(time.monotonic() - began < 5, "one after the other was waited for")
+        for _ in range(10):
+            began = time.monotonic()
+            d.ok("status")
+            t.require(time.monotonic() - began < 1, "it waits for the silent")
+            time.sleep(0.1)
+        t.require(d.of("one")["restarts"] == 0 and d.of("one")["state"] == "waiting", "%r" % d.of("one"))
+        stop = subprocess.Popen([t.place.vmsup(), "stop", "one", "late"], env=d.env)
+        d.until(lambda: d.of("late")["state"] == "stopping", "it is to stop")
+        os.kill(was["late"]["supervisor"], signal.SIGCONT)
+        t.require(stop.wait(30) == 0, "stop")
+        t.require([d.wait_state(n, "stopped")["status"] for n in ("one", "late")] == [None, "signal TERM"], "%r" % d.tenants())
+        d.until(lambda: not any(is_there(was[n][k]) for n in ("one", "late", "gone") for k in ("pid", "supervisor")), "they have ended")
+        t.require(d.of("two")["pid"] == was["two"]["pid"], "%r" % d.of("two"))
+
+
+@s.case
+def both_die():
+    """vmsupd and supervisor are killed and nobody has kept the descriptors: the old program is killed before another is started"""
+    with Daemon("", one="command: [sh, -c, 'sleep 4321 & sleep 4322 & wait']\n") as d:
+        was = d.wait_state("one", "running")
+        os.kill(was["supervisor"], signal.SIGSTOP)
+        d.kill()
+        os.kill(was["supervisor"], signal.SIGKILL)
+        d.start()
+        d.wait_state("one", "running")
+        t.require(d.of("one")["pid"] != was["pid"], "%r" % d.of("one"))
+        sleepers = lambda: [p for p in os.listdir("/proc") if t.read_text("/proc/%s/cmdline" % p, "").startswith("sleep\x00432")]
+        d.until(lambda: not is_there(was["pid"]) and len(sleepers()) == 2, "the old ones are gone")
+
+
+@s.case
+def metrics_addresses():
+    """a wrong metrics-address is told by reload with file and line, and the old configuration stays"""
+    with Daemon("", one=SLEEPER) as d:
+        for wrong in "nonsense", "127.0.0.1:99999", "127.0.0.1:0", "127.0.0.1:", "localhost:9778", "'[::1:9778'", "'::1:9778'":
+            d.write("vmsup.conf", "\nmetrics-address: %s\n" % wrong)
+            d.refused("reload", says="vmsup.conf:2: metrics-address:")
+        d.write("vmsup.conf", "metrics-address: '[::1]:9778'\n")
+        d.ok("reload")
+
+
+@s.case
+def many_groups():
+    """a program has all groups of its user, however many"""
+    with Daemon("", one=SLEEPER + "user: games\n") as d:
+        d.stop()
+        with open(d.top + "/group", "w") as f:
+            f.write(t.read_text("/etc/group") + "".join("many%d:x:%d:games\n" % (i, 61000 + i) for i in range(150)))
+        argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", "mount --bind %s/group /etc/group && exec \"$@\"" % d.top, "sh"]
+        plain = d.argv()
+        d.argv = lambda: argv + plain
+        d.start()
+        now = d.wait_state("one", "running")
+        groups = next(x for x in t.read_text("/proc/%d/status" % now["pid"]).splitlines() if x.startswith("Groups:")).split()[1:]
+        t.require(len([g for g in groups if 61000 <= int(g) < 61150]) == 150, "%r" % groups)
 
 
 s.main()

@@ -86,8 +86,12 @@ struct vms_tenant {
 	bool has_ended; /* the program; status is its own */
 	int status; /* of wait(2), the last; -1: nobody could tell */
 	char failure[512]; /* why the last start has failed; empty: it has not */
+	bool is_silent; /* it has a supervisor, by the lock, that has not said hello: it is looked for again */
 	bool is_stored; /* found in the service manager's store, without a supervisor */
 	int pidfd, link, timer, start_fd, board_fd, listener; /* owned; -1: not there */
+	int hello; /* owned: to a supervisor that has not answered yet; -1: none */
+	pid_t hello_pid; /* with hello */
+	long long stop_by; /* ns; is_silent and STOPPING: until it is killed unheard */
 	struct vms_watch *pid_watch, *link_watch, *timer_watch;
 	const struct vms_board *board; /* owned; NULL: none */
 	struct vms_range range; /* of this run; empty: it has none */
@@ -150,8 +154,10 @@ bool vms_link_tell(const struct vms_tenant *tenant, enum vms_front_kind kind, in
  * which is the caller's; -1: none.
  */
 int vms_link_find_all(struct vms_daemon *daemon);
-/** Connect to the supervisor of @tenant, should there be one. */
+/** Connect to the supervisor of @tenant, should there be one, without waiting: it is taken once it has said hello. */
 void vms_link_find(struct vms_tenant *tenant);
+/** Its supervisor has ended, perhaps without the time to remove its socket. */
+void vms_link_remove(const struct vms_tenant *tenant);
 /**
  * The lock that the supervisor of @tenant holds as long as it lives: 0 with a descriptor that the caller closes or passes on, -EBUSY when
  * one holds it, another negative errno.
@@ -166,6 +172,8 @@ void vms_cgroup_find(struct vms_daemon *daemon);
 void vms_cgroup_make(struct vms_tenant *tenant);
 /** SIGKILL to all in it. */
 void vms_cgroup_kill(const struct vms_tenant *tenant);
+/** The same of one that another vmsupd has made, if it has. */
+void vms_cgroup_kill_left(struct vms_tenant *tenant);
 /** Remove it when it is empty. */
 void vms_cgroup_remove(struct vms_tenant *tenant);
 /** Try again with those that were not. */
@@ -189,7 +197,7 @@ void vms_notify_each_fd(void (*each)(const char *name, int fd, void *arg), void 
 
 /* --- rest.c: what the next vmsupd shall not start ------------------------------------------------- */
 
-/** Keep that @tenant is stopped, failed or being stopped. What cannot be kept is told in the log. */
+/** Keep that @tenant is stopped, failed or being stopped, or what runs. What cannot be kept is told in the log. */
 void vms_rest_keep(const struct vms_tenant *tenant);
 void vms_rest_forget(const struct vms_tenant *tenant);
 /**

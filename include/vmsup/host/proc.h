@@ -60,6 +60,8 @@ VMS_MUST_CHECK int vms_proc_personality(pid_t pid, uint64_t *ret_persona);
 /** Call @fn for each child of thread @tid of process @pid that is not dead. 0 or -errno (the first from @fn). */
 VMS_MUST_CHECK int vms_proc_each_child(pid_t pid, pid_t tid, int (*fn)(pid_t pid, void *arg), void *arg);
 
+/** When @pid was started, in ticks since the boot: with the number it names one process. 0, -ESRCH or another -errno. */
+VMS_MUST_CHECK int vms_proc_start_time(pid_t pid, uint64_t *ret_ticks);
 /**
  * Call @fn for each descendant of @root that /proc lists now.
  * 0 or -errno (of opening /proc, or the first from @fn).
