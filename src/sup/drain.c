@@ -103,6 +103,7 @@ struct vms_drain *vms_drain_new(int fd)
 
 	if (!drain)
 		return NULL;
+	drain->fd = -1;
 	drain->file = fopencookie(drain, "w", functions);
 	if (!drain->file || fcntl(fd, F_SETFL, O_WRONLY | O_NONBLOCK) < 0) {
 		vms_drain_free(drain);

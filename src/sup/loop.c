@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 
 #include <ev.h>
 
@@ -15,6 +16,7 @@ struct vms_loop {
 struct vms_watch {
 	ev_io io;
 	struct ev_loop *ev; /* the loop it is in */
+	struct vms_loop *loop;
 	vms_watch_fn *fn;
 	void *arg;
 };
@@ -69,7 +71,7 @@ static int to_ev(unsigned int events)
 	return ((events & VMS_WATCH_READ) ? EV_READ : 0) | ((events & VMS_WATCH_WRITE) ? EV_WRITE : 0);
 }
 
-static int add(struct ev_loop *ev, int fd, unsigned int events, int priority, vms_watch_fn *fn, void *arg,
+static int add(struct vms_loop *loop, struct ev_loop *ev, int fd, unsigned int events, int priority, vms_watch_fn *fn, void *arg,
 	       struct vms_watch **ret_watch)
 {
 	struct vms_watch *watch = calloc(1, sizeof(*watch));
@@ -77,6 +79,7 @@ static int add(struct ev_loop *ev, int fd, unsigned int events, int priority, vm
 	if (!watch)
 		return -ENOMEM;
 	watch->ev = ev;
+	watch->loop = loop;
 	watch->fn = fn;
 	watch->arg = arg;
 	ev_io_init(&watch->io, on_io, fd, to_ev(events));
@@ -90,12 +93,12 @@ static int add(struct ev_loop *ev, int fd, unsigned int events, int priority, vm
 int vms_loop_add(struct vms_loop *loop, int fd, unsigned int events, int priority, vms_watch_fn *fn, void *arg,
 		 struct vms_watch **ret_watch)
 {
-	return add(loop->inner, fd, events, priority, fn, arg, ret_watch);
+	return add(loop, loop->inner, fd, events, priority, fn, arg, ret_watch);
 }
 
 int vms_loop_add_hot(struct vms_loop *loop, int fd, vms_watch_fn *fn, void *arg, struct vms_watch **ret_watch)
 {
-	return add(loop->outer, fd, VMS_WATCH_READ, EV_MINPRI, fn, arg, ret_watch);
+	return add(loop, loop->outer, fd, VMS_WATCH_READ, EV_MINPRI, fn, arg, ret_watch);
 }
 
 void vms_watch_set(struct vms_watch *watch, unsigned int events)
@@ -106,11 +109,22 @@ void vms_watch_set(struct vms_watch *watch, unsigned int events)
 		ev_io_start(watch->ev, &watch->io);
 }
 
+/*
+ * libev leaves it to the kernel to forget a descriptor when it is closed. While another process has it open, too (a child between fork
+ * and exec), the kernel does not: at its next event libev makes a new epoll, and the outer loop polls the number of the old one.
+ */
+static void forget(const struct vms_watch *watch)
+{
+	if (watch->ev == watch->loop->inner)
+		(void)epoll_ctl(watch->loop->embed.io.fd, EPOLL_CTL_DEL, watch->io.fd, NULL);
+}
+
 void vms_watch_free(struct vms_watch *watch)
 {
 	if (!watch)
 		return;
 	ev_io_stop(watch->ev, &watch->io);
+	forget(watch);
 	free(watch);
 }
 

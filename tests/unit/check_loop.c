@@ -185,6 +185,33 @@ START_TEST(a_freed_watch_leaves_its_descriptor_open)
 }
 END_TEST
 
+START_TEST(a_descriptor_that_is_closed_and_open_elsewhere_is_forgotten)
+{
+	int low, other;
+
+	/* A number below that of the loop's epoll. */
+	vms_loop_free(loop);
+	low = dup(ends[0][0]);
+	ck_assert_int_eq(vms_loop_new(&loop), 0);
+	watch(0, 0, on_read);
+	watch(1, 0, on_read);
+	finish_with(1);
+	vms_loop_run(loop);
+	other = dup(ends[0][0]);
+	vms_watch_free(watches[0]);
+	close(ends[0][0]);
+	/* Which a new epoll would get. */
+	close(low);
+	poke(0);
+	for (int i = 0; i < 4; i++) {
+		finish_with(1);
+		vms_loop_run(loop);
+	}
+	ck_assert_str_eq(order, "bbbbb");
+	close(other);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("loop");
@@ -202,6 +229,7 @@ int main(void)
 	tcase_add_test(tc, a_callback_may_free_itself_and_others_that_are_ready);
 	tcase_add_test(tc, no_watch_is_a_watch_that_can_be_freed);
 	tcase_add_test(tc, a_freed_watch_leaves_its_descriptor_open);
+	tcase_add_test(tc, a_descriptor_that_is_closed_and_open_elsewhere_is_forgotten);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
