@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -21,6 +22,8 @@
 
 /* metrics-file is written so often. */
 #define METRICS_S 15
+#define LOCK_PAUSE_NS 50000000
+#define LOCK_TRIES 20
 
 long long vms_daemon_now_ns(void)
 {
@@ -247,6 +250,29 @@ static int make_folders(struct vms_daemon *daemon, struct vms_err *err)
 	return r < 0 ? r : open_folder(daemon, "rest", &daemon->rest_folder, err);
 }
 
+/*
+ * One vmsupd for a folder: another would take the supervisors away from the first. A child between fork and exec may hold the lock of one
+ * that has just died.
+ */
+static int lock_runtime(struct vms_daemon *daemon, struct vms_err *err)
+{
+	const struct timespec pause = { .tv_nsec = LOCK_PAUSE_NS };
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/vmsupd.lock", daemon->options.runtime);
+	daemon->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (daemon->lock < 0)
+		return vms_err_set(err, -errno, "%s cannot be opened: %s", path, strerror(errno));
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(daemon->lock, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK)
+			return vms_err_set(err, -errno, "%s cannot be locked: %s", path, strerror(errno));
+		nanosleep(&pause, NULL);
+	}
+	return vms_err_set(err, -EADDRINUSE, "a vmsupd runs already in %s: give this one another --runtime, or stop that one", daemon->options.runtime);
+}
+
 static void on_metrics(void *arg, int fd, unsigned int events)
 {
 	uint64_t ticks;
@@ -283,6 +309,9 @@ static void adopt_stored(struct vms_daemon *daemon)
 static int start(struct vms_daemon *daemon, struct vms_err *err)
 {
 	int r = make_folders(daemon, err), socket;
+
+	if (r == 0)
+		r = lock_runtime(daemon, err);
 
 	if (r == 0)
 		r = vms_loop_new(&daemon->loop);
@@ -336,12 +365,13 @@ static void done(struct vms_daemon *daemon)
 	vms_daemon_conf_done(&daemon->conf);
 	vms_fd_close(&daemon->link_folder);
 	vms_fd_close(&daemon->rest_folder);
+	vms_fd_close(&daemon->lock);
 	free(daemon->cgroup);
 }
 
 int vms_daemon_main(const struct vms_daemon_options *options)
 {
-	struct vms_daemon daemon = { .options = *options, .signal_fd = -1, .watchdog = -1, .link_folder = -1, .rest_folder = -1,
+	struct vms_daemon daemon = { .options = *options, .signal_fd = -1, .watchdog = -1, .link_folder = -1, .rest_folder = -1, .lock = -1,
 				     .http_timer = -1, .metrics_timer = -1 };
 	struct vms_err err = VMS_ERR_INIT;
 	int status = 0;

@@ -277,6 +277,18 @@ def both_die():
 
 
 @s.case
+def only_one():
+    """a second vmsupd on the same folder does not start, and takes nothing from the first"""
+    with Daemon("", one=SLEEPER) as d:
+        was = d.wait_state("one", "running")
+        got = subprocess.run(d.argv(), env=d.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             timeout=30, check=False)
+        t.require(got.returncode == 2 and "a vmsupd runs already in" in got.stderr, "%r" % got)
+        d.ok("restart", "one")
+        d.until(lambda: d.of("one")["pid"] not in (None, was["pid"]), "it is told still")
+
+
+@s.case
 def metrics_addresses():
     """a wrong metrics-address is told by reload with file and line, and the old configuration stays"""
     with Daemon("", one=SLEEPER) as d:

@@ -40,6 +40,7 @@ struct vms_daemon {
 	struct vms_watch *signal_watch, *watchdog_watch;
 	int link_folder; /* owned: where supervisors listen for a new vmsupd */
 	int rest_folder; /* owned: see rest.c */
+	int lock; /* owned: held on the runtime folder */
 	char *cgroup; /* owned: the folder under which tenants have theirs; NULL: none can be had */
 	bool is_leaving; /* ends once the tenants have been stopped */
 	struct MHD_Daemon *http; /* owned; NULL: off */
