@@ -3,6 +3,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -45,6 +46,13 @@ def high_water(pid):
 
 def is_there(pid):
     return t.read_text("/proc/%d/stat" % pid, ") Z").rsplit(")", 1)[1].split()[0] not in "ZX"
+
+
+def kill_quietly(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 @s.case
@@ -274,6 +282,44 @@ def both_die():
         t.require(d.of("one")["pid"] != was["pid"], "%r" % d.of("one"))
         sleepers = lambda: [p for p in os.listdir("/proc") if t.read_text("/proc/%s/cmdline" % p, "").startswith("sleep\x00432")]
         d.until(lambda: not is_there(was["pid"]) and len(sleepers()) == 2, "the old ones are gone")
+
+
+@s.case
+def dies_all_the_time():
+    """supervisors, programs and vmsupd are killed at random while verbs are carried out: every tenant runs once, and all of it stops"""
+    seed = int(os.environ.get("VMSUP_SEED", 0)) or random.randrange(1 << 30)
+    print("# VMSUP_SEED=%d" % seed)
+    dice = random.Random(seed)
+    text = "command: 'sh -c \"setsid sleep 88%d & exec sleep 99%d\"'\nrange: auto\nrestart: always\nrestart-delay: 20ms\nrestart-delay-max: 50ms\n"
+    with Daemon("pool: 1T-2T\n", **{"z%d" % i: text % (i, i) for i in range(3)}) as d:
+        ours = lambda what: [int(p) for p in os.listdir("/proc") if p.isdigit() and is_there(int(p)) and
+                             what(t.read_text("/proc/%s/cmdline" % p, "").split("\0"))]
+        supervisors = lambda: ours(lambda a: a[1:2] == ["--supervise"] and a[2][:1] == "z")
+        programs = lambda: ours(lambda a: a[0] == "sleep" and a[1][:2] == "99")
+        end = time.monotonic() + (90 if os.environ.get("VMSUP_SOAK") else 8)
+        asked = []
+        while time.monotonic() < end:
+            roll = dice.random()
+            if roll < 0.4:
+                words = ["reload"] if roll < 0.05 else [dice.choice(["restart", "restart", "stop", "start"]), "z%d" % dice.randrange(3)]
+                asked.append(subprocess.Popen([t.place.vmsup()] + words, env=d.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            elif roll < 0.85:
+                found = supervisors() if roll < 0.7 else programs()
+                if found:
+                    kill_quietly(dice.choice(found))
+            else:
+                d.kill()
+                d.start()
+            time.sleep(dice.random() * 0.1)
+        for proc in asked:
+            proc.wait(60)
+        t.require("Assertion" not in d.text(), d.text())
+        d.ok("start", "z0") if d.of("z0")["state"] == "stopped" else None
+        d.until(lambda: all(x["state"] in ("running", "stopped") for x in d.tenants().values()), "they have settled")
+        running = lambda: {x["pid"] for x in d.tenants().values() if x["pid"]}
+        d.until(lambda: set(programs()) == running(), "each runs once")
+        if CGROUPS:
+            d.until(lambda: len(ours(lambda a: a[0] == "sleep" and a[1][:2] == "88")) == len(running()), "and what it has started")
 
 
 @s.case
