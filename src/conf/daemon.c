@@ -14,6 +14,7 @@
 #include "tenant_internal.h"
 
 #define SUFFIX VMS_TENANT_SUFFIX
+#define DEFAULTS "defaults.conf"
 
 /* "HOST:PORT" or "[HOST]:PORT", in numbers. */
 static bool is_address(const char *word)
@@ -156,19 +157,21 @@ static int add_tenant(const char *folder, const char *saved_folder, const char *
 {
 	struct counting counting = { .tell = tell };
 	const struct vms_config_tell mine = { .tell = count_and_tell, .arg = &counting };
-	char path[PATH_MAX], saved[PATH_MAX];
+	char path[PATH_MAX], saved[PATH_MAX], defaults[PATH_MAX];
 	struct vms_err why = VMS_ERR_INIT;
 	char name[VMS_TENANT_NAME_MAX + 2];
 	int r = 0;
 
 	snprintf(path, sizeof(path), "%s/tenants.d/%s", folder, file);
+	snprintf(defaults, sizeof(defaults), "%s/" DEFAULTS, folder);
 	snprintf(saved, sizeof(saved), "%s/%s", saved_folder ? saved_folder : "", file);
 	snprintf(name, sizeof(name), "%.*s", (int)(strlen(file) - strlen(SUFFIX)), file);
 	if (strlen(file) - strlen(SUFFIX) > VMS_TENANT_NAME_MAX || !vms_tenant_name_is_right(name))
 		r = vms_err_set(&why, -EINVAL, "%.200s: a tenant's name has up to %d letters, digits, . _ and -, and begins with a letter or "
 				"digit: rename the file", path, VMS_TENANT_NAME_MAX);
 	if (r == 0)
-		r = vms_tenant_conf_load_with(path, saved_folder ? saved : NULL, &mine, &conf->tenants[conf->nr_tenants], &why);
+		r = vms_tenant_conf_load_with(path, defaults, saved_folder ? saved : NULL, &mine, &conf->tenants[conf->nr_tenants],
+					      &why);
 	if (r == 0)
 		conf->nr_tenants++;
 	return r < 0 ? tell_wrong(tell, r, &why, counting.told, err) : 0;
@@ -233,7 +236,15 @@ int vms_daemon_conf_load(const char *folder, const char *saved, const struct vms
 		result = 0;
 	if (result < 0)
 		result = tell_wrong(tell, result, &why, counting.told, &first);
-	r = read_tenants(folder, saved, tell, &conf, &first);
+	counting.told = 0;
+	why = (struct vms_err)VMS_ERR_INIT;
+	snprintf(path, sizeof(path), "%s/" DEFAULTS, folder);
+	r = vms_tenant_check_defaults(path, &mine, &why);
+	/* Once, not for each tenant. */
+	if (r < 0)
+		r = tell_wrong(tell, r, &why, counting.told, &first);
+	else
+		r = read_tenants(folder, saved, tell, &conf, &first);
 	result = result < 0 ? result : r;
 	if (result == 0) {
 		why = (struct vms_err)VMS_ERR_INIT;

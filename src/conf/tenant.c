@@ -21,6 +21,8 @@
 #define SUFFIX VMS_TENANT_SUFFIX
 
 enum place {
+	PLACE_DEFAULTS_PROFILE,
+	PLACE_DEFAULTS,
 	PLACE_PROFILE,
 	PLACE_FILE,
 	PLACE_SAVED,
@@ -365,13 +367,22 @@ static int read_file(const char *path, const struct vms_config_tell *tell, struc
 	return 0;
 }
 
+/* That which the file at @place names goes below it. */
+static int load_profile(struct vms_tenant_conf *conf, enum place place, struct vms_err *err)
+{
+	const char *profile = vms_settings_text(&conf->settings[place], "profile");
+
+	return profile ? vms_profile_load(profile, &conf->settings[place - 1], err) : 0;
+}
+
 /* All of it together, as the run options that it will be. */
 static int check_options(struct vms_tenant_conf *conf, struct vms_err *err)
 {
 	struct vms_draft draft = VMS_DRAFT_INIT;
-	const char *profile = vms_settings_text(&conf->settings[PLACE_FILE], "profile");
-	int r = profile ? vms_profile_load(profile, &conf->settings[PLACE_PROFILE], err) : 0;
+	int r = load_profile(conf, PLACE_DEFAULTS, err);
 
+	if (r == 0)
+		r = load_profile(conf, PLACE_FILE, err);
 	if (r == 0)
 		r = vms_settings_apply(conf->settings, VMS_TENANT_PLACES, &draft, err);
 	if (r == 0)
@@ -398,8 +409,28 @@ static int check_tenant(struct vms_tenant_conf *conf, struct vms_err *err)
 	return r < 0 ? vms_err_set(err, r, "%.200s: %.280s", conf->path, why.text) : 0;
 }
 
-int vms_tenant_conf_load_with(const char *path, const char *saved, const struct vms_config_tell *tell, struct vms_tenant_conf *ret_conf,
-		       struct vms_err *err)
+/* One that may be missing, or NULL. */
+static int read_other(const char *path, const struct vms_config_tell *tell, struct vms_tenant_conf *conf, enum place place,
+		      struct vms_err *err)
+{
+	int r = path ? read_file(path, tell, conf, place, err) : 0;
+
+	return r == -ENOENT ? 0 : r;
+}
+
+int vms_tenant_check_defaults(const char *path, const struct vms_config_tell *tell, struct vms_err *err)
+{
+	struct vms_tenant_conf conf = { .name = NULL };
+	int r = read_other(path, tell, &conf, PLACE_DEFAULTS, err);
+
+	if (r == 0 && vms_settings_text(&conf.settings[PLACE_DEFAULTS], "range"))
+		r = vms_err_set(err, -EINVAL, "%.200s: a range is of one tenant; for all write range: auto, which gives each one of its own", path);
+	vms_tenant_conf_done(&conf);
+	return r;
+}
+
+int vms_tenant_conf_load_with(const char *path, const char *defaults, const char *saved, const struct vms_config_tell *tell,
+			      struct vms_tenant_conf *ret_conf, struct vms_err *err)
 {
 	const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
 	const size_t len = strlen(base), cut = len > strlen(SUFFIX) && strcmp(base + len - strlen(SUFFIX), SUFFIX) == 0 ? strlen(SUFFIX) : 0;
@@ -410,12 +441,11 @@ int vms_tenant_conf_load_with(const char *path, const char *saved, const struct 
 	int r = conf.name && conf.path ? 0 : vms_tenant_no_memory(err);
 
 	if (r == 0)
+		r = read_other(defaults, tell, &conf, PLACE_DEFAULTS, err);
+	if (r == 0)
 		r = read_file(path, tell, &conf, PLACE_FILE, err);
-	if (r == 0 && saved) {
-		r = read_file(saved, tell, &conf, PLACE_SAVED, err);
-		if (r == -ENOENT)
-			r = 0;
-	}
+	if (r == 0)
+		r = read_other(saved, tell, &conf, PLACE_SAVED, err);
 	if (r == 0)
 		r = check_tenant(&conf, err);
 	if (r < 0)
@@ -427,5 +457,5 @@ int vms_tenant_conf_load_with(const char *path, const char *saved, const struct 
 
 int vms_tenant_conf_load(const char *path, const struct vms_config_tell *tell, struct vms_tenant_conf *ret_conf, struct vms_err *err)
 {
-	return vms_tenant_conf_load_with(path, NULL, tell, ret_conf, err);
+	return vms_tenant_conf_load_with(path, NULL, NULL, tell, ret_conf, err);
 }

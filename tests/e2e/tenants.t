@@ -335,6 +335,22 @@ def only_one():
 
 
 @s.case
+def defaults():
+    """defaults.conf holds for all tenants that say nothing else, and a wrong one is told with file and line"""
+    with Daemon("", one="command: [sleep, '77']\n", two=SLEEPER + "user: bin\n") as d:
+        d.wait_state("one", "running")
+        d.write("defaults.conf", "restart: always\nuser: nobody\nuser: nobody\n")
+        d.refused("reload", says="defaults.conf:3: ")
+        d.write("defaults.conf", "restart: always\nrestart-delay: 10ms\nuser: nobody\n")
+        d.ok("reload")
+        d.ok("restart", "one", "two")
+        uid = lambda n: os.stat("/proc/%d" % d.wait_state(n, "running")["pid"]).st_uid
+        d.until(lambda: (uid("one"), uid("two")) == (t.NOBODY, 2), "they are who they should be")
+        os.kill(d.of("one")["pid"], signal.SIGKILL)
+        d.until(lambda: d.of("one")["restarts"] == 1, "it is started again")
+
+
+@s.case
 def metrics_addresses():
     """a wrong metrics-address is told by reload with file and line, and the old configuration stays"""
     with Daemon("", one=SLEEPER) as d:

@@ -96,6 +96,53 @@ START_TEST(a_tenant_has_what_its_file_says_and_defaults)
 }
 END_TEST
 
+START_TEST(what_defaults_say_holds_for_all_that_say_nothing)
+{
+	const struct vms_tenant_conf *one, *two;
+
+	put("defaults.conf", "restart: always\nstop-time: 3s\nuser: root\nenvironment: {A: all, B: all}\ncommand: [all]\nrange: auto\n"
+			     "tree-max-commit: 1G\nprofile: own\n");
+	put("vmsup.conf", "pool: 1G-1T\n");
+	put("own.conf", "tree-max-maps: 77\ntree-max-commit: 5M\n");
+	ck_assert_int_eq(setenv("VMSUP_PROFILES", folder, 1), 0);
+	put("tenants.d/one.conf", "command: [mine, x]\nrestart: no\nenvironment: {B: mine, C: mine}\nrange: 1T-2T\ntree-max-commit: 2G\n");
+	put("tenants.d/two.conf", "tree-max-va: 5G\n");
+	put("saved/two.conf", "tree-max-commit: 3G\n");
+	ck_assert_msg(load(NULL, 0) == 0, "%s", err.text);
+	one = vms_daemon_conf_find(&conf, "one");
+	two = vms_daemon_conf_find(&conf, "two");
+	ck_assert(one->restart == VMS_RESTART_NO && two->restart == VMS_RESTART_ALWAYS);
+	ck_assert(one->stop_time_ms == 3000 && two->stop_time_ms == 3000);
+	ck_assert_str_eq(one->user, "root");
+	ck_assert_uint_eq(one->nr_command, 2);
+	ck_assert_str_eq(one->command[0], "mine");
+	ck_assert_str_eq(two->command[0], "all");
+	ck_assert_uint_eq(one->nr_environment, 3);
+	ck_assert_str_eq(one->environment[0], "A=all");
+	ck_assert_str_eq(one->environment[1], "B=mine");
+	ck_assert(!one->range_auto && one->range.start == UINT64_C(1) << 40);
+	ck_assert(two->range_auto && two->range.start >= UINT64_C(1) << 30 && two->range.end <= UINT64_C(1) << 40);
+	for (size_t i = 0; i < one->nr_words; i++)
+		ck_assert(strstr(one->words[i], "--tree-max-commit=") == NULL || strcmp(one->words[i], "--tree-max-commit=2G") == 0);
+	ck_assert_str_eq(one->words[0], "--tree-max-maps=77");
+	vms_daemon_conf_done(&conf);
+}
+END_TEST
+
+START_TEST(wrong_defaults_are_told_once)
+{
+	put("tenants.d/one.conf", "command: [a]\n");
+	put("tenants.d/two.conf", "command: [a]\n");
+	put("defaults.conf", "\nrestart: perhaps\n");
+	ck_assert_int_eq(load(NULL, 0), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(told, "defaults.conf:2: restart: 'perhaps'"));
+	ck_assert_ptr_null(strstr(strstr(told, "perhaps") + 1, "perhaps"));
+	put("defaults.conf", "range: 64K-1G\n");
+	ck_assert_int_eq(load(NULL, 0), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(told, "for all write range: auto"));
+}
+END_TEST
+
 START_TEST(a_command_in_one_string_is_split_as_a_shell_would)
 {
 	static const char *const words[] = { "a", "b c", "", "d'e", "f g", "h\\" };
@@ -234,6 +281,8 @@ int main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, a_tenant_has_what_its_file_says_and_defaults);
+	tcase_add_test(t, what_defaults_say_holds_for_all_that_say_nothing);
+	tcase_add_test(t, wrong_defaults_are_told_once);
 	tcase_add_test(t, a_command_in_one_string_is_split_as_a_shell_would);
 	tcase_add_test(t, what_was_saved_is_stronger);
 	tcase_add_loop_test(t, what_is_wrong_is_told_with_its_place, 0, (int)(sizeof(wrong) / sizeof(wrong[0])));

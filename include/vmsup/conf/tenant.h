@@ -17,6 +17,8 @@
 
 #define VMS_MAX_TENANTS 512
 #define VMS_TENANT_NAME_MAX 63 /* letters of a tenant's name */
+/* A profile and the defaults of all tenants, a profile and the file of the tenant, what was saved. */
+#define VMS_TENANT_PLACES 5
 
 enum vms_restart {
 	VMS_RESTART_NO,
@@ -32,7 +34,7 @@ enum vms_on_lost {
 
 struct vms_tenant_conf {
 	char *name, *path; /* owned; path: of its file */
-	struct vms_settings settings[3]; /* options of run: of its profile, its file, and what was saved; the weakest first */
+	struct vms_settings settings[VMS_TENANT_PLACES]; /* options of run, by the file they are from; the weakest first */
 	char **words; /* owned, as are its elements: those that hold, range: auto resolved; ends with NULL */
 	size_t nr_words;
 	bool replaces_command; /* while a stronger file is read */
@@ -74,7 +76,7 @@ struct vms_slice {
 };
 
 /**
- * Read @folder/vmsup.conf (which may be missing) and @folder/tenants.d, then what was saved in @saved (may be NULL). @tell as for
+ * Read @folder/vmsup.conf and @folder/defaults.conf (which may be missing) and @folder/tenants.d, then what was saved in @saved (may be NULL). @tell as for
  * vms_config_load; its in_profile and keys are not looked at. Tenants in @kept that still ask for a slice of that size get it.
  * 0, -EINVAL with the first sentence, or another negative errno with one.
  */
