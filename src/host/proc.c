@@ -117,6 +117,28 @@ int vms_proc_status(pid_t tid, struct vms_proc_status *ret)
 	return 0;
 }
 
+/* linux/pidfd.h, of which Debian 12 has an older one. */
+struct pidfd_info_v0 {
+	uint64_t mask, cgroupid;
+	uint32_t pid, tgid, ppid, ids[8];
+	int32_t exit_code;
+};
+#define INFO_EXIT (UINT64_C(1) << 3)
+#define GET_INFO _IOWR(0xFF, 11, struct pidfd_info_v0)
+
+int vms_proc_exit_status(int pidfd, int *ret_status)
+{
+	struct pidfd_info_v0 info = { .mask = INFO_EXIT };
+
+	/* ESRCH: it has ended, and is not to be told of until it has been waited for. */
+	if (ioctl(pidfd, GET_INFO, &info) < 0)
+		return errno == ESRCH ? -EAGAIN : -errno;
+	if (!(info.mask & INFO_EXIT))
+		return -EAGAIN;
+	*ret_status = info.exit_code;
+	return 0;
+}
+
 /* proc_pid_stat(5): the 22nd field, counted from behind the name, which may hold anything. */
 int vms_proc_start_time(pid_t pid, uint64_t *ret_ticks)
 {

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/seccomp.h>
@@ -31,6 +32,9 @@
 /* One event in 20 ms, and 50 at once. */
 #define EVENT_COST_NS 20000000LL
 #define EVENT_BURST 50
+/* Until the program's parent has waited for it. */
+#define REAP_NS 500000
+#define REAP_TRIES 40
 /* What forks while it is being killed is met the next time. */
 #define KILL_ROUNDS 3
 
@@ -164,17 +168,29 @@ void vms_tenancy_lost_link(struct vms_sup *sup)
 	sup->front_owes = false;
 }
 
-/* The program is not our child. Who its parent is by now, vmsupd or init, hears how it ended; we hear that it did. */
-static void on_main_end(void *arg, int fd, unsigned int events)
+/*
+ * The program is not our child. How it ended hears its parent: vmsupd, which knows better than we, or, when that has died, init; after
+ * which the kernel tells us, too.
+ */
+void vms_tenancy_main_end(struct vms_sup *sup)
 {
-	struct vms_sup *sup = arg;
+	const struct timespec pause = { .tv_nsec = REAP_NS };
+	int status = -1;
 
-	(void)fd;
-	(void)events;
 	vms_watch_free(sup->main_watch);
 	sup->main_watch = NULL;
-	if (!sup->main_exited)
-		vms_main_ended(sup, -1);
+	if (!sup->board || sup->main_exited)
+		return;
+	for (int i = 0; i < REAP_TRIES && vms_proc_exit_status(sup->main_pidfd, &status) == -EAGAIN; i++)
+		nanosleep(&pause, NULL);
+	vms_main_ended(sup, status);
+}
+
+static void on_main_end(void *arg, int fd, unsigned int events)
+{
+	(void)fd;
+	(void)events;
+	vms_tenancy_main_end(arg);
 }
 
 int vms_tenancy_watch(struct vms_sup *sup)

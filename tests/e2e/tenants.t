@@ -351,6 +351,23 @@ def defaults():
 
 
 @s.case
+def ends_of_orphans():
+    """how a program ended that has lost both its supervisor and its vmsupd"""
+    if tuple(map(int, os.uname().release.split(".")[:2])) < (6, 15):
+        raise t.Skip("the kernel tells it from Linux 6.15 on")
+    with Daemon("", one=SLEEPER) as d:
+        was = d.wait_state("one", "running")
+        d.kill_supervisor("one")
+        d.kill()
+        d.start()
+        os.kill(was["pid"], signal.SIGUSR1)
+        # We are what init is elsewhere.
+        os.waitpid(was["pid"], 0)
+        d.until(lambda: d.of("one")["status"] == "signal USR1", "its status is known")
+        t.require(d.of("one")["state"] == "failed", "%r" % d.of("one"))
+
+
+@s.case
 def metrics_addresses():
     """a wrong metrics-address is told by reload with file and line, and the old configuration stays"""
     with Daemon("", one=SLEEPER) as d:

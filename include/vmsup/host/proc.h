@@ -60,6 +60,11 @@ VMS_MUST_CHECK int vms_proc_personality(pid_t pid, uint64_t *ret_persona);
 /** Call @fn for each child of thread @tid of process @pid that is not dead. 0 or -errno (the first from @fn). */
 VMS_MUST_CHECK int vms_proc_each_child(pid_t pid, pid_t tid, int (*fn)(pid_t pid, void *arg), void *arg);
 
+/**
+ * How the process of @pidfd has ended, as wait(2) has it, though it is another's child: once its parent has waited for it, and from Linux
+ * 6.15 on. 0; -EAGAIN: not yet; -ENOTTY or another -errno: it cannot be told here.
+ */
+VMS_MUST_CHECK int vms_proc_exit_status(int pidfd, int *ret_status);
 /** When @pid was started, in ticks since the boot: with the number it names one process. 0, -ESRCH or another -errno. */
 VMS_MUST_CHECK int vms_proc_start_time(pid_t pid, uint64_t *ret_ticks);
 /**

@@ -364,6 +364,8 @@ void vms_tenancy_keep_limits(struct vms_sup *sup);
 void vms_tenancy_trace(struct vms_sup *sup, int fd);
 /** SIGKILL to every task of the tree. */
 void vms_tenancy_kill(struct vms_sup *sup);
+/** The program has ended, if nobody has told yet. */
+void vms_tenancy_main_end(struct vms_sup *sup);
 /** Tell vmsupd, if it listens: @object is taken over. */
 void vms_tenancy_event(struct vms_sup *sup, json_t *object);
 /** A call was refused: tell vmsupd. @is_ours: by us, not by the kernel that was asked. */
