@@ -189,9 +189,9 @@ def dies_with_its_supervisor():
         for i in range(12):
             now = d.wait_state("one", "running")
             first, then = ("pid", "supervisor") if i % 2 else ("supervisor", "pid")
-            os.kill(now[first], signal.SIGKILL)
+            kill_quietly(now[first])
             time.sleep(i / 2000)
-            os.kill(now[then], signal.SIGKILL)
+            kill_quietly(now[then])
             d.until(lambda: d.of("one")["pid"] not in (None, now["pid"]), "it runs again (%d)" % i)
             if CGROUPS:
                 sleepers = lambda: [p for p in map(int, filter(str.isdigit, os.listdir("/proc")))
