@@ -55,28 +55,6 @@ static char *own_cgroup(const char *mount)
 	return found;
 }
 
-void vms_cgroup_find(struct vms_daemon *daemon)
-{
-	char *mount = NULL, *root = NULL;
-
-	if (daemon->conf.cgroup_root) {
-		root = strdup(daemon->conf.cgroup_root);
-		if (root && mkdir(root, 0755) < 0 && errno != EEXIST)
-			vms_log("cgroup-root: %s cannot be made: %s", root, strerror(errno));
-	} else {
-		mount = find_mount();
-		root = mount ? own_cgroup(mount) : NULL;
-	}
-	free(mount);
-	if (root && is_v2(root)) {
-		daemon->cgroup = root;
-		return;
-	}
-	if (daemon->conf.cgroup_root)
-		vms_log("cgroup-root: %s is no cgroup (v2) that can be written to: tenants get none", daemon->conf.cgroup_root);
-	free(root);
-}
-
 static int write_to(const char *folder, const char *name, const char *text)
 {
 	char path[4200];
@@ -85,6 +63,64 @@ static int write_to(const char *folder, const char *name, const char *text)
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : vms_fd_write_all(fd, text, strlen(text));
+}
+
+/* Each by itself: a machine need not have all. */
+static void hand_down_from(const char *folder)
+{
+	static const char *const controllers[] = { "+memory", "+cpu", "+pids" };
+
+	for (size_t i = 0; i < sizeof(controllers) / sizeof(controllers[0]); i++)
+		(void)write_to(folder, "cgroup.subtree_control", controllers[i]);
+}
+
+/* Set by systemd for what it starts. */
+static bool is_apart(void)
+{
+	return getenv("INVOCATION_ID");
+}
+
+/*
+ * A service manager starts vmsupd in the group of its unit, again and again, and could not once that group handed controllers down to
+ * others below it (the kernel wants no processes in such a one). So tenants are apart from it then, in a group at the top.
+ */
+static char *default_root(void)
+{
+	char *mount = find_mount(), *root = NULL;
+
+	if (mount && is_apart()) {
+		hand_down_from(mount);
+		if (asprintf(&root, "%s/vmsup", mount) < 0)
+			root = NULL;
+		if (root && mkdir(root, 0755) < 0 && errno != EEXIST) {
+			free(root);
+			root = NULL;
+		}
+	}
+	if (mount && !root)
+		root = own_cgroup(mount);
+	free(mount);
+	return root;
+}
+
+void vms_cgroup_find(struct vms_daemon *daemon)
+{
+	char *root;
+
+	if (daemon->conf.cgroup_root) {
+		root = strdup(daemon->conf.cgroup_root);
+		if (root && mkdir(root, 0755) < 0 && errno != EEXIST)
+			vms_log("cgroup-root: %s cannot be made: %s", root, strerror(errno));
+	} else {
+		root = default_root();
+	}
+	if (root && is_v2(root)) {
+		daemon->cgroup = root;
+		return;
+	}
+	if (daemon->conf.cgroup_root)
+		vms_log("cgroup-root: %s is no cgroup (v2) that can be written to: tenants get none", daemon->conf.cgroup_root);
+	free(root);
 }
 
 static bool has_limits(const struct vms_tenant_conf *conf)
@@ -114,27 +150,36 @@ static void set_limits(const struct vms_tenant *tenant)
 }
 
 /*
- * Only a group without processes of its own may hand controllers down: vmsupd, which is in the one that was delegated to it, goes into one
- * below. Each by itself: a machine need not have all. Where it cannot be, the limits are told to fail.
+ * Only a group without processes of its own may hand controllers down: vmsupd and its supervisors, which are in the one that was delegated
+ * to it, go into one below. Where it cannot be, the limits are told to fail.
  */
 static void hand_down(const struct vms_daemon *daemon)
 {
-	static const char *const controllers[] = { "+memory", "+cpu", "+pids" };
-	char path[4200];
+	char path[4200], pid[16];
 
-	if (!daemon->conf.cgroup_root) {
-		snprintf(path, sizeof(path), "%s/vmsupd", daemon->cgroup);
-		if (mkdir(path, 0755) == 0 || errno == EEXIST)
-			(void)write_to(path, "cgroup.procs", "0");
+	snprintf(path, sizeof(path), "%s/vmsupd", daemon->cgroup);
+	if (!daemon->conf.cgroup_root && !is_apart() && (mkdir(path, 0755) == 0 || errno == EEXIST)) {
+		(void)write_to(path, "cgroup.procs", "0");
+		for (const struct vms_tenant *t = daemon->tenants; t; t = t->hh.next) {
+			snprintf(pid, sizeof(pid), "%d", (int)t->supervisor);
+			if (t->supervisor)
+				(void)write_to(path, "cgroup.procs", pid);
+		}
 	}
-	for (size_t i = 0; i < sizeof(controllers) / sizeof(controllers[0]); i++)
-		(void)write_to(daemon->cgroup, "cgroup.subtree_control", controllers[i]);
+	hand_down_from(daemon->cgroup);
 }
 
 static void name_it(struct vms_tenant *tenant)
 {
+	const struct vms_daemon *daemon = tenant->daemon;
+	char tag[32] = "";
+	struct stat st;
+
+	/* Another vmsupd, with a runtime folder of its own, may have tenants of the same names. */
+	if (strcmp(daemon->options.runtime, VMS_RUNTIME) != 0 && stat(daemon->options.runtime, &st) == 0)
+		snprintf(tag, sizeof(tag), "@%llx", (unsigned long long)st.st_ino);
 	free(tenant->cgroup);
-	if (asprintf(&tenant->cgroup, "%s/vmsup-%s", tenant->daemon->cgroup, tenant->name) < 0)
+	if (asprintf(&tenant->cgroup, "%s/vmsup-%s%s", daemon->cgroup, tenant->name, tag) < 0)
 		tenant->cgroup = NULL;
 }
 
@@ -192,6 +237,15 @@ void vms_cgroup_remove(struct vms_tenant *tenant)
 	else
 		free(tenant->cgroup);
 	tenant->cgroup = NULL;
+}
+
+void vms_cgroup_leave(struct vms_daemon *daemon)
+{
+	/* Should it be empty. */
+	if (daemon->cgroup && !daemon->conf.cgroup_root && is_apart())
+		(void)rmdir(daemon->cgroup);
+	free(daemon->cgroup);
+	daemon->cgroup = NULL;
 }
 
 void vms_cgroup_remove_old(struct vms_daemon *daemon)

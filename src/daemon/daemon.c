@@ -362,11 +362,11 @@ static void done(struct vms_daemon *daemon)
 	vms_fd_close(&daemon->watchdog);
 	vms_loop_free(daemon->loop);
 	vms_events_free(daemon->events);
+	vms_cgroup_leave(daemon);
 	vms_daemon_conf_done(&daemon->conf);
 	vms_fd_close(&daemon->link_folder);
 	vms_fd_close(&daemon->rest_folder);
 	vms_fd_close(&daemon->lock);
-	free(daemon->cgroup);
 }
 
 int vms_daemon_main(const struct vms_daemon_options *options)

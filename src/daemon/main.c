@@ -58,7 +58,7 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },	    { "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct vms_daemon_options options = { .config = "/etc/vmsup", .runtime = "/run/vmsup", .state = "/var/lib/vmsup" };
+	struct vms_daemon_options options = { .config = "/etc/vmsup", .runtime = VMS_RUNTIME, .state = "/var/lib/vmsup" };
 	int c;
 
 	/* vmsupd starts itself like this, with descriptors that nobody else has; the name is for ps(1). */

@@ -84,7 +84,7 @@ static unsigned int parse_last(const char *text, pid_t *ret_last)
 int vms_proc_status(pid_t tid, struct vms_proc_status *ret)
 {
 	char buf[4096];
-	const char *tgid, *ppid, *tracer, *threads, *caps, *caught, *seccomp, *state;
+	const char *tgid, *ppid, *tracer, *threads, *caps, *caught, *seccomp, *filters, *state;
 	int r = read_small(tid, "status", buf, sizeof(buf));
 
 	if (r < 0)
@@ -97,6 +97,7 @@ int vms_proc_status(pid_t tid, struct vms_proc_status *ret)
 	caps = field(buf, "\nCapEff:");
 	caught = field(buf, "\nSigCgt:");
 	seccomp = field(buf, "\nSeccomp:");
+	filters = field(buf, "\nSeccomp_filters:");
 	if (!tgid || !ppid || !tracer)
 		return -ESRCH;
 	*ret = (struct vms_proc_status){
@@ -108,6 +109,7 @@ int vms_proc_status(pid_t tid, struct vms_proc_status *ret)
 		.cap_eff = caps ? strtoull(caps, NULL, 16) : 0,
 		.caught = caught ? strtoull(caught, NULL, 16) : 0,
 		.seccomp = seccomp ? (int)strtol(seccomp, NULL, 10) : 0,
+		.filters = filters ? (unsigned int)strtoul(filters, NULL, 10) : 0,
 	};
 	ret->is_nested = parse_last(field(buf, "\nNStgid:"), &ret->inner_tgid) > 1;
 	parse_ids(field(buf, "\nUid:"), ret->uid);
@@ -151,6 +153,22 @@ int vms_proc_start_time(pid_t pid, uint64_t *ret_ticks)
 	if (!at)
 		return r < 0 ? r : -ESRCH;
 	*ret_ticks = strtoull(at, NULL, 10);
+	return 0;
+}
+
+/* Its last word is the instruction pointer. */
+int vms_proc_call_ip(pid_t tid, uint64_t *ret_ip)
+{
+	char buf[256];
+	const char *last;
+	int r = read_small(tid, "syscall", buf, sizeof(buf));
+
+	if (r < 0)
+		return r;
+	last = strrchr(buf, ' ');
+	if (!last)
+		return -EAGAIN;
+	*ret_ip = strtoull(last + 1, NULL, 16);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "vmsup/host/stub.h"
 #include "vmsup/host/tracee.h"
 
 /* `syscall` and `int $0x80`. A 32-bit sysenter returns behind the int $0x80 of the vdso. */
@@ -17,15 +18,15 @@
 /* include/linux/errno.h */
 #define ERESTARTSYS 512
 
-int vms_remote_begin(struct vms_remote *remote, pid_t tid, bool was_seized, vms_addr_t ip, enum vms_arch arch,
+int vms_remote_begin(struct vms_remote *remote, pid_t tid, bool was_seized, vms_addr_t ip, vms_addr_t stub, enum vms_arch arch,
 		     int nr, const uint64_t args[6])
 {
 	int r;
 
-	*remote = (struct vms_remote){ .tid = tid, .was_seized = was_seized, .ip = ip, .arch = arch, .nr = nr };
+	*remote = (struct vms_remote){ .tid = tid, .was_seized = was_seized, .stub = stub, .ip = ip, .arch = arch, .nr = nr };
 	memcpy(remote->args, args, sizeof(remote->args));
 	if (!was_seized) {
-		r = vms_tracee_seize(tid, PTRACE_O_EXITKILL);
+		r = vms_tracee_seize(tid, stub ? 0 : PTRACE_O_EXITKILL);
 		if (r < 0)
 			return r;
 	}
@@ -53,10 +54,18 @@ static int start_call(struct vms_remote *remote)
 	struct user_regs_struct regs = remote->regs;
 	int r;
 
-	vms_regs_set_call(&regs, remote->arch, remote->ip - SYSCALL_INSN_SIZE, remote->nr, remote->args);
+	vms_regs_set_call(&regs, remote->arch, remote->stub ? remote->stub : remote->ip - SYSCALL_INSN_SIZE, remote->nr, remote->args);
 	r = vms_tracee_set_regs(remote->tid, &regs);
 	if (r < 0)
 		return r;
+	if (remote->stub) {
+		/* After the registers: whoever finds it there knows what to give back. Then nothing gets in between. */
+		r = vms_tracee_set_sigmask(remote->tid, ~UINT64_C(0));
+		if (r < 0)
+			return r;
+		remote->stage = VMS_REMOTE_CALLING;
+		return vms_tracee_resume(remote->tid, VMS_RESUME_CONT, 0);
+	}
 	remote->stage = VMS_REMOTE_STEPPING;
 	return vms_tracee_resume(remote->tid, VMS_RESUME_STEP, 0);
 }
@@ -70,10 +79,39 @@ static int take_over(struct vms_remote *remote)
 	if (remote->regs.rip != remote->ip)
 		return -EPROTO;
 	r = vms_tracee_get_sigmask(remote->tid, &remote->sigmask);
-	if (r == 0)
-		/* Forced while it is blocked, the step's SIGTRAP would take the thread's handler away. */
+	if (r < 0)
+		return r;
+	if (remote->stub && vms_stub_plant(remote->tid, remote->stub) < 0)
+		r = vms_remote_step_instead(remote);
+	if (r < 0 || !remote->stub)
+		return r < 0 ? r : vms_remote_go(remote);
+	remote->stage = VMS_REMOTE_TAKEN;
+	return 1;
+}
+
+int vms_remote_step_instead(struct vms_remote *remote)
+{
+	remote->stub = 0;
+	return remote->was_seized ? 0 : vms_tracee_set_options(remote->tid, PTRACE_O_EXITKILL);
+}
+
+int vms_remote_go(struct vms_remote *remote)
+{
+	int r = 0;
+
+	/* Forced while it is blocked, the step's SIGTRAP would take the thread's handler away. */
+	if (!remote->stub)
 		r = vms_tracee_set_sigmask(remote->tid, ~(UINT64_C(1) << (SIGTRAP - 1)));
 	return r < 0 ? r : start_call(remote);
+}
+
+bool vms_remote_parks(struct vms_remote *remote, vms_addr_t ip, uint64_t result)
+{
+	if (remote->stage != VMS_REMOTE_CALLING || ip != vms_stub_parked(remote->stub))
+		return false;
+	remote->result = (int64_t)result;
+	remote->stage = VMS_REMOTE_RETURNING;
+	return true;
 }
 
 static int take_result(struct vms_remote *remote)
@@ -118,6 +156,13 @@ int vms_remote_stop(struct vms_remote *remote, int status)
 		return vms_tracee_resume(remote->tid, VMS_RESUME_CONT,
 					 stop == VMS_STOP_SIGNAL ? WSTOPSIG(status) : 0);
 	}
+	if (remote->stage == VMS_REMOTE_RETURNING && (stop == VMS_STOP_TRAP || stop == VMS_STOP_GROUP)) {
+		remote->stage = VMS_REMOTE_DONE;
+		return 1;
+	}
+	/* Only SIGSTOP gets past the mask; and a stopped process goes on as above. */
+	if (remote->stage == VMS_REMOTE_CALLING || remote->stage == VMS_REMOTE_RETURNING)
+		return vms_tracee_resume(remote->tid, VMS_RESUME_CONT, stop == VMS_STOP_SIGNAL ? WSTOPSIG(status) : 0);
 	switch (stop) {
 	case VMS_STOP_SIGNAL:
 		if (WSTOPSIG(status) == SIGTRAP && vms_tracee_signal_is_sent(remote->tid)) {
@@ -153,9 +198,10 @@ int vms_remote_finish(struct vms_remote *remote, int64_t value)
 
 	remote->regs.rax = (uint64_t)value;
 	remote->regs.orig_rax = (uint64_t)-1;
-	r = vms_tracee_set_regs(remote->tid, &remote->regs);
+	/* In the stub it waits once more, should we die in between: then its signals may come. */
+	r = vms_tracee_set_sigmask(remote->tid, remote->sigmask);
 	if (r == 0)
-		r = vms_tracee_set_sigmask(remote->tid, remote->sigmask);
+		r = vms_tracee_set_regs(remote->tid, &remote->regs);
 	if (r < 0)
 		return r;
 	if (remote->owes_trap)
@@ -164,11 +210,24 @@ int vms_remote_finish(struct vms_remote *remote, int64_t value)
 				    vms_tracee_detach(remote->tid, 0);
 }
 
+int vms_remote_restart(struct vms_remote *remote, int nr)
+{
+	remote->regs.rip = remote->ip - SYSCALL_INSN_SIZE;
+	return vms_remote_finish(remote, nr);
+}
+
 void vms_remote_abandon(struct vms_remote *remote)
 {
 	struct user_regs_struct regs;
 
-	if (vms_tracee_get_regs(remote->tid, &regs) == 0) {
+	/* In the stub it must not stay. */
+	if (remote->stage >= VMS_REMOTE_CALLING && remote->stub) {
+		regs = remote->regs;
+		vms_ignore(vms_tracee_set_sigmask(remote->tid, remote->sigmask));
+	} else if (vms_tracee_get_regs(remote->tid, &regs) < 0) {
+		regs.rip = 0;
+	}
+	if (regs.rip) {
 		regs.rax = (uint64_t)-ENOMEM;
 		regs.orig_rax = (uint64_t)-1;
 		vms_ignore(vms_tracee_set_regs(remote->tid, &regs));

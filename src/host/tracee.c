@@ -19,6 +19,11 @@ int vms_tracee_seize(pid_t tid, unsigned long options)
 	return call(PTRACE_SEIZE, tid, 0, options);
 }
 
+int vms_tracee_set_options(pid_t tid, unsigned long options)
+{
+	return call(PTRACE_SETOPTIONS, tid, 0, options);
+}
+
 int vms_tracee_interrupt(pid_t tid)
 {
 	return call(PTRACE_INTERRUPT, tid, 0, 0);

@@ -213,6 +213,7 @@ void vms_adopt_tree(struct vms_sup *sup)
 		adopt_pid(sup->main_pid, sup);
 		vms_ignore(vms_proc_each_descendant(sup->main_pid, adopt_pid, sup));
 	}
+	vms_rescue_sift(sup);
 	answer_lost(sup);
 	step_journal(sup);
 	vms_tenancy_event(sup, json_pack("{s:s, s:i}", "event", "adopted", "processes", (int)sup->tasks.nr_processes));

@@ -15,7 +15,7 @@ bool vms_remote_notified(struct vms_sup *sup, const struct vms_trap *trap)
 	const struct vms_tracee *tracee;
 
 	if (trap->arch != VMS_ARCH_I386)
-		return false;
+		return vms_rescue_notified(sup, trap);
 	tracee = vms_tracee_find(sup, trap->tid);
 	if (!tracee || (tracee->job != VMS_JOB_REMOTE && tracee->job != VMS_JOB_LOCKALL) ||
 	    !vms_remote_expects(&tracee->remote, trap->arch, trap->nr, trap->args))
@@ -45,11 +45,18 @@ static int due_call(const struct vms_sup *sup, const struct vms_tracee *tracee, 
 	return nr;
 }
 
+static void keep(struct vms_sup *sup, const struct vms_tracee *tracee)
+{
+	if (tracee->remote.stub)
+		(void)vms_rescue_keep(sup, tracee);
+}
+
 static bool begin_due(struct vms_sup *sup, struct vms_tracee *tracee)
 {
 	uint64_t args[6];
 	int nr = due_call(sup, tracee, args);
 
+	keep(sup, tracee);
 	return vms_remote_call(&tracee->remote, nr, args) == 0;
 }
 
@@ -96,7 +103,9 @@ void vms_remote_step(struct vms_sup *sup, struct vms_thread *thread, const struc
 	tracee->began = began;
 	tracee->move = first_step(plan);
 	nr = due_call(sup, tracee, args);
-	r = vms_remote_begin(&tracee->remote, thread->tid, tracee->guarded, trap->ip, trap->arch, nr, args);
+	tracee->restarts = false;
+	r = vms_remote_begin(&tracee->remote, thread->tid, tracee->guarded, trap->ip, vms_rescue_stub(sup, thread, trap), trap->arch, nr,
+			     args);
 	if (r < 0) {
 		/* Traced by somebody else: the kernel places, inside the fence, and settling finds where. */
 		if (!tracee->guarded)
@@ -196,6 +205,7 @@ static bool second_call(struct vms_sup *sup, struct vms_tracee *tracee, enum vms
 
 	if (tracee->trap.arch == VMS_ARCH_X86_64)
 		vms_cookie_mark(&sup->cookie, nr, args);
+	keep(sup, tracee);
 	return vms_remote_call(&tracee->remote, nr, args) == 0;
 }
 
@@ -266,11 +276,24 @@ static bool move_on(struct vms_sup *sup, struct vms_tracee *tracee, struct vms_t
 	return false;
 }
 
+static void restart(struct vms_sup *sup, struct vms_tracee *tracee)
+{
+	if (tracee->guarded && tracee->is_stopped)
+		vms_ignore(vms_tracee_interrupt(tracee->tid));
+	vms_ignore(vms_remote_restart(&tracee->remote, tracee->trap.nr));
+	vms_rescue_forget(sup, tracee->tid);
+	vms_tracee_end_job(sup, tracee);
+}
+
 static void finish(struct vms_sup *sup, struct vms_tracee *tracee)
 {
 	struct vms_thread *thread = vms_tasks_find(&sup->tasks, tracee->tid);
 	int64_t result = tracee->remote.result;
 
+	if (tracee->restarts) {
+		restart(sup, tracee);
+		return;
+	}
 	if (thread && thread->is_in_flight) {
 		if (is_rejected(tracee, result) && retry(sup, tracee, thread))
 			return;
@@ -291,6 +314,7 @@ static void finish(struct vms_sup *sup, struct vms_tracee *tracee)
 	if (tracee->guarded && tracee->is_stopped)
 		vms_ignore(vms_tracee_interrupt(tracee->tid));
 	vms_ignore(vms_remote_finish(&tracee->remote, value_for(sup, tracee, result)));
+	vms_rescue_forget(sup, tracee->tid);
 	vms_tracee_end_job(sup, tracee);
 }
 
@@ -298,6 +322,7 @@ void vms_remote_give_up(struct vms_sup *sup, struct vms_tracee *tracee, int stat
 {
 	struct vms_thread *thread = vms_tasks_find(&sup->tasks, tracee->tid);
 
+	vms_rescue_forget(sup, tracee->tid);
 	if (thread) {
 		if (thread->process->mm)
 			thread->process->mm->stale = true;
@@ -331,6 +356,8 @@ void vms_remote_event(struct vms_sup *sup, struct vms_tracee *tracee, int status
 		return;
 	}
 	r = vms_remote_stop(&tracee->remote, status);
+	if (r == 1 && tracee->remote.stage == VMS_REMOTE_TAKEN)
+		r = vms_rescue_go(sup, tracee);
 	if (r == 1) {
 		finish(sup, tracee);
 		return;

@@ -102,6 +102,13 @@ def supervisor_dies():
 
 
 @s.case
+def supervisor_dies_of_remote_calls():
+    """the same where every placement is a remote call: what is under way when the supervisor dies goes on"""
+    survive("", "range: 64K-0x7fff0000\nplace: remote\n", calls=12000, kills=4 * KILLS)
+    survive("fork", "layout: random\nuser: nobody\n", calls=4000)
+
+
+@s.case
 def supervisor_dies_of_forks():
     """the same of one that forks, with limits of the tree"""
     survive("fork", "range: 64K-0x7fff0000\nuser: nobody\n", calls=8000)

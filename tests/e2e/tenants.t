@@ -379,6 +379,21 @@ def metrics_addresses():
 
 
 @s.case
+def apart_from_the_unit():
+    """under a service manager tenants have their cgroups apart from the unit's, which can be used again at once"""
+    if not CGROUPS:
+        raise t.Skip("no cgroup hierarchy (v2) here")
+    with Daemon("", env={"INVOCATION_ID": "0123"}, one=SLEEPER) as d:
+        now = d.wait_state("one", "running")
+        top, name = os.path.split(now["cgroup"])
+        t.require(os.path.basename(top) == "vmsup" and name.startswith("vmsup-one"), "%r" % now)
+        own = [x for x in t.read_text("/proc/%d/cgroup" % d.proc.pid).splitlines() if x.startswith("0::")]
+        t.require(own == [x for x in t.read_text("/proc/self/cgroup").splitlines() if x.startswith("0::")], "%r" % own)
+        d.stop()
+        t.require(not os.path.exists(top), "it is left behind")
+
+
+@s.case
 def many_groups():
     """a program has all groups of its user, however many"""
     with Daemon("", one=SLEEPER + "user: games\n") as d:

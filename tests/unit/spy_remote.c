@@ -178,7 +178,7 @@ static void begin(struct spy *spy, const struct vms_trap *trap, vms_addr_t addr,
 	uint64_t args[6];
 
 	set_args(spy, args, addr);
-	ck_assert_int_eq(vms_remote_begin(remote, trap->tid, false, trap->ip, VMS_ARCH_X86_64, SYS_mmap, args), 0);
+	ck_assert_int_eq(vms_remote_begin(remote, trap->tid, false, trap->ip, 0, VMS_ARCH_X86_64, SYS_mmap, args), 0);
 	ck_assert_int_eq(vms_listener_refuse(&spy->listener, trap->id, ENOSYS), 0);
 }
 
@@ -314,7 +314,7 @@ START_TEST(a_call_without_the_cookie_would_be_notified_again)
 
 	set_args(&spy, args, PLACE);
 	args[4] = (uint32_t)-1;
-	ck_assert_int_eq(vms_remote_begin(&remote, trap.tid, false, trap.ip, VMS_ARCH_X86_64, SYS_mmap, args), 0);
+	ck_assert_int_eq(vms_remote_begin(&remote, trap.tid, false, trap.ip, 0, VMS_ARCH_X86_64, SYS_mmap, args), 0);
 	ck_assert_int_eq(vms_listener_refuse(&spy.listener, trap.id, ENOSYS), 0);
 	ck_assert_int_eq(vms_remote_stop(&remote, spy_wait(trap.tid)), 0);
 	again = spy_receive(&spy);
@@ -339,7 +339,7 @@ START_TEST(a_seized_thread_stays_seized)
 
 	ck_assert_int_eq(vms_tracee_seize(trap.tid, PTRACE_O_EXITKILL | PTRACE_O_TRACEEXIT), 0);
 	set_args(&spy, args, PLACE);
-	ck_assert_int_eq(vms_remote_begin(&remote, trap.tid, true, trap.ip, VMS_ARCH_X86_64, SYS_mmap, args), 0);
+	ck_assert_int_eq(vms_remote_begin(&remote, trap.tid, true, trap.ip, 0, VMS_ARCH_X86_64, SYS_mmap, args), 0);
 	ck_assert_int_eq(vms_listener_refuse(&spy.listener, trap.id, ENOSYS), 0);
 	run_to_result(&remote);
 	ck_assert_int_eq(vms_remote_finish(&remote, remote.result), 0);
@@ -372,7 +372,7 @@ START_TEST(a_victim_of_another_tracer_is_refused_and_goes_on)
 	}
 	ck_assert(read(up[0], &c, 1) == 1 && c == 'y');
 	set_args(&spy, args, PLACE);
-	ck_assert_int_eq(vms_remote_begin(&remote, trap.tid, false, trap.ip, VMS_ARCH_X86_64, SYS_mmap, args), -EPERM);
+	ck_assert_int_eq(vms_remote_begin(&remote, trap.tid, false, trap.ip, 0, VMS_ARCH_X86_64, SYS_mmap, args), -EPERM);
 	kill(rival, SIGKILL);
 	waitpid(rival, NULL, 0);
 	ck_assert_int_eq(vms_listener_refuse(&spy.listener, trap.id, EXDEV), 0);
@@ -400,7 +400,7 @@ static bool remote_with(struct spy *spy, const struct vms_trap *trap, enum when 
 	if (when == BEFORE_SEIZE)
 		hit(spy->pid);
 	set_args(spy, args, PLACE);
-	r = vms_remote_begin(remote, trap->tid, false, trap->ip, VMS_ARCH_X86_64, SYS_mmap, args);
+	r = vms_remote_begin(remote, trap->tid, false, trap->ip, 0, VMS_ARCH_X86_64, SYS_mmap, args);
 	/* The kernel says EPERM too for a task that is dying. */
 	if (r == -ESRCH || (r == -EPERM && when == BEFORE_SEIZE && hit == hit_kill)) {
 		ck_assert_msg(WIFSIGNALED(spy_wait(spy->pid)), "not gone");
@@ -493,7 +493,7 @@ START_TEST(a_stop_in_mid_call_holds_and_ends_with_sigcont)
 	if (_i == BEFORE_SEIZE)
 		hit_stop(spy.pid);
 	set_args(&spy, args, PLACE);
-	ck_assert_int_eq(vms_remote_begin(&remote, trap.tid, false, trap.ip, VMS_ARCH_X86_64, SYS_mmap, args), 0);
+	ck_assert_int_eq(vms_remote_begin(&remote, trap.tid, false, trap.ip, 0, VMS_ARCH_X86_64, SYS_mmap, args), 0);
 	if (_i == BEFORE_ANSWER)
 		hit_stop(spy.pid);
 	ck_assert_int_eq(vms_listener_refuse(&spy.listener, trap.id, ENOSYS), 0);
@@ -542,7 +542,7 @@ START_TEST(an_abandoned_call_gives_enomem)
 
 	set_args(&spy, args, PLACE);
 	/* As if the thread were somewhere else than it should be. */
-	ck_assert_int_eq(vms_remote_begin(&remote, trap.tid, false, trap.ip + 16, VMS_ARCH_X86_64, SYS_mmap, args), 0);
+	ck_assert_int_eq(vms_remote_begin(&remote, trap.tid, false, trap.ip + 16, 0, VMS_ARCH_X86_64, SYS_mmap, args), 0);
 	ck_assert_int_eq(vms_listener_refuse(&spy.listener, trap.id, ENOSYS), 0);
 	ck_assert_int_eq(vms_remote_stop(&remote, spy_wait(trap.tid)), -EPROTO);
 	vms_remote_abandon(&remote);

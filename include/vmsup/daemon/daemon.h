@@ -23,6 +23,8 @@ struct MHD_Daemon;
 struct vms_server;
 struct vms_tenant;
 
+#define VMS_RUNTIME "/run/vmsup"
+
 /** What vmsupd was told on its command line; borrowed from there. */
 struct vms_daemon_options {
 	const char *config, *runtime, *state; /* folders */
@@ -177,6 +179,8 @@ void vms_cgroup_kill(const struct vms_tenant *tenant);
 void vms_cgroup_kill_left(struct vms_tenant *tenant);
 /** Remove it when it is empty. */
 void vms_cgroup_remove(struct vms_tenant *tenant);
+/** vmsupd ends. */
+void vms_cgroup_leave(struct vms_daemon *daemon);
 /** Try again with those that were not. */
 void vms_cgroup_remove_old(struct vms_daemon *daemon);
 

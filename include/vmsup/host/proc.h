@@ -27,9 +27,12 @@ struct vms_proc_status {
 	uint64_t cap_eff; /* in its own user namespace */
 	uint64_t caught; /* signals with a handler, bit sig - 1 */
 	int seccomp; /* as SECCOMP_MODE_*; 2: there is a filter */
+	unsigned int filters; /* how many */
 	char comm[32];
 };
 
+/** Where thread @tid is in its code. 0, -EAGAIN when it runs, another negative errno. */
+VMS_MUST_CHECK int vms_proc_call_ip(pid_t tid, uint64_t *ret_ip);
 /**
  * The call that thread @tid is in: 0 with its number, -EAGAIN when it runs or is in none, another negative errno.
  */

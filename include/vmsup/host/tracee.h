@@ -23,6 +23,7 @@ enum vms_resume {
 
 /** Seize without stopping. @options: PTRACE_O_*. -EPERM when somebody else traces it or it is not ours to trace. */
 VMS_MUST_CHECK int vms_tracee_seize(pid_t tid, unsigned long options);
+VMS_MUST_CHECK int vms_tracee_set_options(pid_t tid, unsigned long options);
 VMS_MUST_CHECK int vms_tracee_interrupt(pid_t tid);
 VMS_MUST_CHECK int vms_tracee_resume(pid_t tid, enum vms_resume how, int sig);
 /** Let go of it for good; @sig is delivered (0: none). */

@@ -14,11 +14,14 @@
 #include "vmsup/base/err.h"
 #include "vmsup/core/call.h"
 #include "vmsup/core/cookie.h"
+#include "vmsup/core/decide.h"
 #include "vmsup/core/limit.h"
+#include "vmsup/host/remote.h"
 #include "vmsup/trap/journal.h"
+#include "vmsup/trap/listener.h"
 
 #define VMS_BOARD_MAGIC UINT64_C(0x766d737570626431)
-#define VMS_BOARD_VERSION 1
+#define VMS_BOARD_VERSION 2
 /** Latency of decisions: bucket i counts those of less than 2^i microseconds, the last all that took longer. */
 #define VMS_BOARD_BUCKETS 20
 
@@ -34,6 +37,20 @@ struct vms_board_counters {
 	uint64_t processes, threads; /* with a record */
 };
 
+/** A remote call under way in the stub: what its thread has to be given back, and how far it is. Trusted as the journal is. */
+struct vms_rescue {
+	uint64_t state; /* 0: free; 1: written */
+	int64_t tid, job;
+	struct vms_remote remote;
+	struct vms_trap trap;
+	struct vms_req req;
+	struct vms_facts facts;
+	struct vms_plan plan;
+	struct vms_usage growth;
+	int64_t tries, step_two, move, mapped_at, moved;
+};
+#define VMS_NR_RESCUES 64
+
 struct vms_board {
 	uint64_t magic, version, size; /* size: of this structure */
 	uint64_t generation; /* supervisors that have used it */
@@ -47,6 +64,7 @@ struct vms_board {
 	struct vms_limits tree_limits, limits; /* as they were set last */
 	struct vms_board_counters counters;
 	struct vms_journal journal;
+	struct vms_rescue rescues[VMS_NR_RESCUES];
 };
 
 /** A new board in a memfd that can neither grow nor shrink. 0 with a descriptor that the caller closes, or -errno. */

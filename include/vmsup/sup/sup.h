@@ -87,6 +87,7 @@ struct vms_tracee {
 	enum vms_move_step move;
 	int64_t moved; /* the result of VMS_MOVE_MOVE */
 	long long began; /* ns */
+	bool restarts; /* VMS_JOB_REMOTE: its own call is made once more */
 	bool is_pinned; /* sup->pin is for this one */
 	bool has_limit; /* VMS_JOB_EXEC_WAIT: there is an RLIMIT_AS, which old_arch matters to */
 	enum vms_arch old_arch; /* of the program that executes */
@@ -242,6 +243,20 @@ bool vms_remote_notified(struct vms_sup *sup, const struct vms_trap *trap);
 void vms_remote_event(struct vms_sup *sup, struct vms_tracee *tracee, int status);
 /** A job of remote calls has failed with @r at the stop @status: let the thread go. */
 void vms_remote_give_up(struct vms_sup *sup, struct vms_tracee *tracee, int status, int r);
+
+/* rescue.c: remote calls that outlive the supervisor of a tenant */
+/** Where the stub of @thread's process can be; 0: its calls are stepped. */
+vms_addr_t vms_rescue_stub(const struct vms_sup *sup, const struct vms_thread *thread, const struct vms_trap *trap);
+/** The remote call of @tracee is TAKEN: run it. 0, or an error of vms_remote_stop. */
+VMS_MUST_CHECK int vms_rescue_go(struct vms_sup *sup, struct vms_tracee *tracee);
+/** Keep how far it is. False: there is no room. */
+bool vms_rescue_keep(struct vms_sup *sup, const struct vms_tracee *tracee);
+/** Nothing of @tid is under way. */
+void vms_rescue_forget(struct vms_sup *sup, pid_t tid);
+/** A successor: what had not begun, or had ended, is forgotten. */
+void vms_rescue_sift(struct vms_sup *sup);
+/** True when @trap is that of a thread that has carried out its remote call in the stub; it is answered. */
+bool vms_rescue_notified(struct vms_sup *sup, const struct vms_trap *trap);
 
 /* lockall.c: mlockall(MCL_CURRENT) */
 void vms_lockall_step(struct vms_sup *sup, struct vms_thread *thread, const struct vms_trap *trap, const struct vms_req *req,

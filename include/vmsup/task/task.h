@@ -35,6 +35,7 @@ struct vms_mm {
 	unsigned long long created; /* running number */
 	struct vms_usage counted; /* what the tree's total holds of this one */
 	struct vms_usage in_flight_growth; /* what its calls in flight may add */
+	vms_addr_t stub; /* host/stub.h: where its is; 0: not looked for yet, 1: none */
 	bool stale; /* the tree must be re-read before it is used */
 };
 
