@@ -40,6 +40,34 @@ time.sleep(1000)
 """
 
 
+LOW = """
+import ctypes, signal, sys, threading
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_long
+libc.mmap.argtypes = [ctypes.c_ulong, ctypes.c_ulong] + 4 * [ctypes.c_long]
+if sys.argv[1] == "handler":
+    signal.signal(signal.SIGUSR1, lambda *a: 0)
+def low():
+    n = 0
+    while True:
+        n = n + 1 & 255
+        at = libc.mmap(0, 8192, 3, 0x62, -1, 0)
+        if not 0 < at < 1 << 31:
+            print("wrong: mapped at %x" % at, flush=True)
+        ctypes.memset(at, n, 8192)
+        if ctypes.string_at(at + 8191, 1) != bytes([n]):
+            print("wrong content", flush=True)
+        if libc.munmap(ctypes.c_ulong(at), 8192) != 0:
+            print("wrong: munmap", flush=True)
+        if sys.argv[1] == "lock" and (libc.mlockall(1) or libc.munlockall()):
+            print("wrong: mlockall", flush=True)
+threads = [threading.Thread(target=low) for _ in range(2 if sys.argv[1] == "threads" else 0)]
+for t in threads:
+    t.start()
+low()
+"""
+
+
 def high_water(pid):
     return int(next(x for x in t.read_text("/proc/%d/status" % pid).splitlines() if x.startswith("VmHWM")).split()[1])
 
@@ -320,6 +348,22 @@ def dies_all_the_time():
         d.until(lambda: set(programs()) == running(), "each runs once")
         if CGROUPS:
             d.until(lambda: len(ours(lambda a: a[0] == "sleep" and a[1][:2] == "88")) == len(running()), "and what it has started")
+
+
+def goes_on(how):
+    with Daemon("", one="command: [%s, -c, %s, %s]\nrange: 64K-0x7fff00000000\n" % (PYTHON, json.dumps(LOW), how)) as d:
+        was = d.wait_state("one", "running")
+        d.until(lambda: json.loads(d.ok("stats", "--json", "one"))["remote"] > 50, "it makes remote calls")
+        for _ in range(100 if os.environ.get("VMSUP_SOAK") else 8):
+            d.kill_supervisor("one")
+            time.sleep(0.1)
+        calls = d.of("one")["calls"]
+        d.until(lambda: d.of("one")["calls"] > calls + 50, "it goes on")
+        t.require(d.of("one")["pid"] == was["pid"] and "wrong" not in d.text(), d.text())
+
+
+for HOW in "plain", "handler", "threads", "lock":
+    s.add("a supervisor that is killed during remote calls: they go on [%s]" % HOW, goes_on, HOW)
 
 
 @s.case
