@@ -22,11 +22,23 @@ static const struct vms_tenant_conf *owner_of(const struct vms_daemon_conf *conf
 	return NULL;
 }
 
+/* The same of those that run: what it has now it keeps, whatever it is to have when it is started again. */
+static const struct vms_slice *holder_of(const struct vms_slice *kept, size_t nr_kept, const struct vms_range *range,
+					 const struct vms_tenant_conf *self)
+{
+	for (size_t i = 0; i < nr_kept; i++) {
+		if (strcmp(kept[i].name, self->name) != 0 && vms_range_overlaps(&kept[i].range, range))
+			return &kept[i];
+	}
+	return NULL;
+}
+
 /* Two tenants that name their ranges may share them, but not in the pool, whose addresses mean one tenant each. */
-static int check_explicit(const struct vms_daemon_conf *conf, struct vms_err *err)
+static int check_explicit(const struct vms_daemon_conf *conf, const struct vms_slice *kept, size_t nr_kept, struct vms_err *err)
 {
 	for (size_t i = 0; conf->has_pool && i < conf->nr_tenants; i++) {
 		const struct vms_tenant_conf *t = &conf->tenants[i], *other;
+		const struct vms_slice *holder;
 
 		if (!t->has_range || t->range_auto || !vms_range_overlaps(&t->range, &conf->pool))
 			continue;
@@ -35,6 +47,12 @@ static int check_explicit(const struct vms_daemon_conf *conf, struct vms_err *er
 			return vms_err_set(err, -EINVAL, "tenants %s and %s both have addresses from 0x%llx on, and these are in the pool: give "
 					   "one of them another range (%.100s, %.100s)", t->name, other->name,
 					   (unsigned long long)vms_addr_max(t->range.start, other->range.start), t->path, other->path);
+		holder = holder_of(kept, nr_kept, &t->range, t);
+		/* One that is not configured any more is being stopped. */
+		if (holder && vms_daemon_conf_find(conf, holder->name))
+			return vms_err_set(err, -EINVAL, "tenant %s asks for addresses from 0x%llx on, which tenant %s has as long as it runs: stop "
+					   "that one first (%.150s)", t->name,
+					   (unsigned long long)vms_addr_max(t->range.start, holder->range.start), holder->name, t->path);
 	}
 	return 0;
 }
@@ -54,32 +72,35 @@ static void keep_slices(struct vms_daemon_conf *conf, const struct vms_slice *ke
 }
 
 /* The lowest place where nobody is. */
-static int find_slice(const struct vms_daemon_conf *conf, struct vms_tenant_conf *t, struct vms_err *err)
+static int find_slice(const struct vms_daemon_conf *conf, const struct vms_slice *kept, size_t nr_kept, struct vms_tenant_conf *t,
+		      struct vms_err *err)
 {
 	const uint64_t size = slice_of(conf, t);
-	const struct vms_tenant_conf *last = NULL;
+	const char *last = NULL;
 	struct vms_range range = { conf->pool.start, conf->pool.start + size };
 
 	while (range.end > range.start && range.end <= conf->pool.end) {
 		const struct vms_tenant_conf *owner = owner_of(conf, &range, t);
 
-		if (!owner) {
+		const struct vms_slice *holder = owner ? NULL : holder_of(kept, nr_kept, &range, t);
+
+		if (!owner && !holder) {
 			t->range = range;
 			t->has_range = true;
 			return 0;
 		}
-		last = owner;
-		range.start = owner->range.end;
+		last = owner ? owner->name : holder->name;
+		range.start = owner ? owner->range.end : holder->range.end;
 		range.end = range.start + size;
 	}
 	return vms_err_set(err, -EINVAL, "the pool 0x%llx-0x%llx has no room for tenant %s, which asks for 0x%llx bytes%s%s: enlarge the pool, or "
 			   "ask for smaller slices (%.150s)", (unsigned long long)conf->pool.start, (unsigned long long)conf->pool.end,
-			   t->name, (unsigned long long)size, last ? ", beside tenant " : "", last ? last->name : "", t->path);
+			   t->name, (unsigned long long)size, last ? ", beside tenant " : "", last ? last : "", t->path);
 }
 
 int vms_pool_assign(struct vms_daemon_conf *conf, const struct vms_slice *kept, size_t nr_kept, struct vms_err *err)
 {
-	int r = check_explicit(conf, err);
+	int r = check_explicit(conf, kept, nr_kept, err);
 
 	if (r < 0)
 		return r;
@@ -92,7 +113,7 @@ int vms_pool_assign(struct vms_daemon_conf *conf, const struct vms_slice *kept, 
 		if (!conf->has_pool)
 			return vms_err_set(err, -EINVAL, "tenant %s asks for range: auto, and there is no pool: write for example pool: 1T-2T in "
 					   "vmsup.conf (%.150s)", t->name, t->path);
-		r = find_slice(conf, t, err);
+		r = find_slice(conf, kept, nr_kept, t, err);
 		if (r < 0)
 			return r;
 	}

@@ -62,6 +62,7 @@ static int add_process(struct vms_tasks *tasks, pid_t pid, int pidfd, struct vms
 {
 	vms_autofd owned = pidfd;
 	struct vms_process *process;
+	struct vms_proc_status status;
 
 	/* Every process has a thread. */
 	if (tasks->nr_processes >= tasks->max_threads)
@@ -72,6 +73,9 @@ static int add_process(struct vms_tasks *tasks, pid_t pid, int pidfd, struct vms
 	process->owner = tasks;
 	process->pid = pid;
 	process->pidfd = vms_fd_steal(&owned);
+	/* Otherwise its end is one of its calls. */
+	if (tasks->has_forgotten)
+		process->leader_ended = vms_proc_status(pid, &status) == 0 && status.state == 'Z';
 	inherit_limits(tasks, process);
 	HASH_ADD_INT(tasks->processes, pid, process);
 	tasks->nr_processes++;

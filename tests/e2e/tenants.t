@@ -62,8 +62,12 @@ def low():
         if sys.argv[1] == "lock" and (libc.mlockall(1) or libc.munlockall()):
             print("wrong: mlockall", flush=True)
 threads = [threading.Thread(target=low) for _ in range(2 if sys.argv[1] == "threads" else 0)]
+if sys.argv[1] == "leader":
+    threads = [threading.Thread(target=low)]
 for t in threads:
     t.start()
+if sys.argv[1] == "leader":
+    libc.syscall(60, 0)
 low()
 """
 
@@ -362,7 +366,7 @@ def goes_on(how):
         t.require(d.of("one")["pid"] == was["pid"] and "wrong" not in d.text(), d.text())
 
 
-for HOW in "plain", "handler", "threads", "lock":
+for HOW in "plain", "handler", "threads", "lock", "leader":
     s.add("a supervisor that is killed during remote calls: they go on [%s]" % HOW, goes_on, HOW)
 
 

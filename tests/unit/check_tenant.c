@@ -129,6 +129,29 @@ START_TEST(what_defaults_say_holds_for_all_that_say_nothing)
 }
 END_TEST
 
+START_TEST(a_slice_that_grows_does_not_reach_into_one_that_is_in_use)
+{
+	const struct vms_slice kept[] = { { "one", { UINT64_C(1) << 30, UINT64_C(2) << 30 } }, { "two", { UINT64_C(2) << 30, UINT64_C(3) << 30 } } };
+	const struct vms_tenant_conf *one, *two;
+
+	put("vmsup.conf", "pool: 1G-16G\nslice: 2G\n");
+	put("tenants.d/one.conf", "command: [a]\nrange: auto\n");
+	put("tenants.d/two.conf", "command: [a]\nrange: auto\nslice: 1G\n");
+	put("tenants.d/three.conf", "command: [a]\nrange: auto\nslice: 1G\n");
+	ck_assert_msg(load(kept, 2) == 0, "%s", err.text);
+	one = vms_daemon_conf_find(&conf, "one");
+	two = vms_daemon_conf_find(&conf, "two");
+	ck_assert_uint_eq(two->range.start, UINT64_C(2) << 30);
+	ck_assert_uint_eq(one->range.start, UINT64_C(3) << 30);
+	/* What one has for now is nobody else's either. */
+	ck_assert_uint_eq(vms_daemon_conf_find(&conf, "three")->range.start, UINT64_C(5) << 30);
+	vms_daemon_conf_done(&conf);
+	put("tenants.d/three.conf", "command: [a]\nrange: 1G-1536M\n");
+	ck_assert_int_eq(load(kept, 2), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(told, "which tenant one has as long as it runs: stop that one first"));
+}
+END_TEST
+
 START_TEST(wrong_defaults_are_told_once)
 {
 	put("tenants.d/one.conf", "command: [a]\n");
@@ -239,10 +262,11 @@ START_TEST(slices_are_disjoint_and_kept)
 	ck_assert_msg(load(kept, 3) == 0, "%s", err.text);
 	check_slice("c", 16, 20);
 	check_slice("b", 21, 23);
-	check_slice("a", 23, 27);
+	/* Not where one is that is about to end. */
+	check_slice("a", 24, 28);
 	/* It wants another size than it has. */
-	check_slice("d", 27, 35);
-	ck_assert_str_eq(vms_daemon_conf_find(&conf, "a")->words[0], "--range=0x5c0000000-0x6c0000000");
+	check_slice("d", 28, 36);
+	ck_assert_str_eq(vms_daemon_conf_find(&conf, "a")->words[0], "--range=0x600000000-0x700000000");
 	vms_daemon_conf_done(&conf);
 }
 END_TEST
@@ -283,6 +307,7 @@ int main(void)
 	tcase_add_test(t, a_tenant_has_what_its_file_says_and_defaults);
 	tcase_add_test(t, what_defaults_say_holds_for_all_that_say_nothing);
 	tcase_add_test(t, wrong_defaults_are_told_once);
+	tcase_add_test(t, a_slice_that_grows_does_not_reach_into_one_that_is_in_use);
 	tcase_add_test(t, a_command_in_one_string_is_split_as_a_shell_would);
 	tcase_add_test(t, what_was_saved_is_stronger);
 	tcase_add_loop_test(t, what_is_wrong_is_told_with_its_place, 0, (int)(sizeof(wrong) / sizeof(wrong[0])));
