@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -71,13 +70,6 @@ static void recall(struct vms_tenant *tenant, json_t *json)
 	tenant->is_known = true;
 }
 
-static int kill_one(pid_t pid, void *arg)
-{
-	(void)arg;
-	kill(pid, SIGKILL);
-	return 0;
-}
-
 /* A program that has lost its supervisor and its vmsupd, and nobody kept its descriptors: nobody answers its calls any more. */
 static void kill_lost(const struct vms_tenant *tenant, const json_t *json)
 {
@@ -87,8 +79,7 @@ static void kill_lost(const struct vms_tenant *tenant, const json_t *json)
 	if (pid <= 0 || vms_proc_start_time(pid, &ticks) < 0 || ticks != (uint64_t)json_integer_value(json_object_get(json, "ticks")))
 		return;
 	vms_log("tenant %s: its program, process %d, has lost its supervisor and cannot be taken over: it is killed", tenant->name, (int)pid);
-	vms_ignore(vms_proc_each_descendant(pid, kill_one, NULL));
-	kill(pid, SIGKILL);
+	vms_proc_kill_tree(pid);
 }
 
 /* True: what is kept of it still says something. */

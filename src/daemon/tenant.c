@@ -288,21 +288,12 @@ static void ended(struct vms_tenant *tenant)
 		vms_event(tenant, "failed", json_pack("{s:s}", "reason", tenant->failure[0] ? tenant->failure : "it has ended"));
 }
 
-static int kill_pid(pid_t pid, void *arg)
-{
-	(void)arg;
-	kill(pid, SIGKILL);
-	return 0;
-}
-
 /* Without a supervisor to do it. Whoever has no parent of the tree any more is found in its cgroup only. */
 static void kill_tree(struct vms_tenant *tenant)
 {
 	vms_cgroup_kill(tenant);
-	if (tenant->program > 0) {
-		vms_ignore(vms_proc_each_descendant(tenant->program, kill_pid, NULL));
-		kill(tenant->program, SIGKILL);
-	}
+	if (tenant->program > 0)
+		vms_proc_kill_tree(tenant->program);
 }
 
 /* --- the supervisor dies -------------------------------------------------------------------------- */
@@ -356,6 +347,13 @@ static void on_supervisor_end(void *arg, int fd, unsigned int events)
 	vms_link_close(tenant);
 	vms_ignore(waitpid(pid, &status, WNOHANG));
 	tenant->supervisor = 0;
+	if (tenant->is_adopting && tenant->failure[0] && !tenant->has_ended) {
+		char why[sizeof(tenant->failure)];
+
+		memcpy(why, tenant->failure, sizeof(why));
+		give_up(tenant, why);
+		return;
+	}
 	if (tenant->has_ended || tenant->failure[0]) {
 		/* Should it have been killed before it had killed what the program left behind. */
 		kill_tree(tenant);
@@ -474,10 +472,8 @@ static void stop_silent(struct vms_tenant *tenant)
 		return;
 	}
 	vms_cgroup_kill_left(tenant);
-	if (tenant->is_silent && tenant->hello >= 0) {
-		vms_ignore(vms_proc_each_descendant(tenant->hello_pid, kill_pid, NULL));
-		kill(tenant->hello_pid, SIGKILL);
-	}
+	if (tenant->is_silent && tenant->hello >= 0)
+		vms_proc_kill_tree(tenant->hello_pid);
 	tenant->status = W_EXITCODE(0, SIGKILL);
 	ended(tenant);
 }

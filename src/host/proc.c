@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -352,6 +353,19 @@ int vms_proc_personality(pid_t pid, uint64_t *ret_persona)
 
 /* More hops than any real chain of parents; a chain that changes under us may be a loop for a moment. */
 #define MAX_HOPS 4096
+
+static int kill_one(pid_t pid, void *arg)
+{
+	(void)arg;
+	kill(pid, SIGKILL);
+	return 0;
+}
+
+void vms_proc_kill_tree(pid_t root)
+{
+	vms_ignore(vms_proc_each_descendant(root, kill_one, NULL));
+	kill(root, SIGKILL);
+}
 
 bool vms_proc_is_descendant(pid_t pid, pid_t root)
 {

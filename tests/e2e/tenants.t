@@ -364,10 +364,51 @@ def goes_on(how):
         calls = d.of("one")["calls"]
         d.until(lambda: d.of("one")["calls"] > calls + 50, "it goes on")
         t.require(d.of("one")["pid"] == was["pid"] and "wrong" not in d.text(), d.text())
+        t.require(len(json.loads(d.ok("maps", "one", "--json"))["maps"]) > 5, "its maps")
 
 
 for HOW in "plain", "handler", "threads", "lock", "leader":
     s.add("a supervisor that is killed during remote calls: they go on [%s]" % HOW, goes_on, HOW)
+
+
+def spoil_board(d):
+    """So that no supervisor can take the tree over."""
+    for fd in os.listdir("/proc/%d/fd" % d.proc.pid):
+        path = "/proc/%d/fd/%s" % (d.proc.pid, fd)
+        if "vmsup-board" in os.readlink(path):
+            with open(path, "r+b") as f:
+                f.write(b"spoiled!")
+
+
+@s.case
+def lost():
+    """a tree that cannot be taken over is killed, or held until somebody stops it, as on-lost says"""
+    with Daemon("", kill=SLEEPER, hold="command: [%s, -c, %s, plain]\nrange: 64K-0x7fff00000000\non-lost: hold\n" % (PYTHON, json.dumps(LOW))) as d:
+        was = {n: d.wait_state(n, "running") for n in ("kill", "hold")}
+        spoil_board(d)
+        for now in was.values():
+            os.kill(now["supervisor"], signal.SIGKILL)
+        t.require("board" in d.wait_state("kill", "failed")["failure"], "%r" % d.of("kill"))
+        held = d.wait_state("hold", "held")
+        t.require("board" in held["failure"] and is_there(was["hold"]["pid"]), "%r" % held)
+        d.until(lambda: not is_there(was["kill"]["pid"]), "it is killed")
+        time.sleep(0.3)
+        t.require(d.of("hold")["state"] == "held" and is_there(was["hold"]["pid"]), "%r" % d.of("hold"))
+        d.ok("stop", "hold")
+        d.until(lambda: not is_there(was["hold"]["pid"]), "it is stopped")
+
+
+@s.case
+def backs_off():
+    """who ends again and again is started again later each time, up to restart-delay-max"""
+    with Daemon("", one="command: ['false']\nrestart: always\nrestart-delay: 50ms\nrestart-delay-max: 400ms\n") as d:
+        d.until(lambda: d.of("one")["restarts"] >= 7, "it is started often")
+        when = [json.loads(x) for x in d.ok("events", "one", "--json").splitlines()]
+        ends = [x["time"] for x in when if x["event"] == "exit"]
+        again = [x["time"] for x in when if x["event"] == "restart"]
+        waits = [b - a for a, b in zip(ends, again)]
+        for i, wait in enumerate(waits):
+            t.require(wait >= min(0.05 * 2 ** i, 0.4) - 0.005, "%r" % waits)
 
 
 @s.case

@@ -75,6 +75,8 @@ VMS_MUST_CHECK int vms_proc_start_time(pid_t pid, uint64_t *ret_ticks);
  * 0 or -errno (of opening /proc, or the first from @fn).
  */
 VMS_MUST_CHECK int vms_proc_each_descendant(pid_t root, int (*fn)(pid_t pid, void *arg), void *arg);
+/** SIGKILL to @root and to each descendant of it that /proc lists now. */
+void vms_proc_kill_tree(pid_t root);
 /** True when @root is an ancestor of @pid. */
 bool vms_proc_is_descendant(pid_t pid, pid_t root);
 
