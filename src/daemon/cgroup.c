@@ -244,6 +244,17 @@ void vms_cgroup_leave(struct vms_daemon *daemon)
 	/* Should it be empty. */
 	if (daemon->cgroup && !daemon->conf.cgroup_root && is_apart())
 		(void)rmdir(daemon->cgroup);
+	/* hand_down undone. */
+	if (daemon->cgroup && daemon->is_leaving && !daemon->conf.cgroup_root && !is_apart()) {
+		char path[4200];
+
+		snprintf(path, sizeof(path), "%s/vmsupd", daemon->cgroup);
+		if (access(path, F_OK) == 0) {
+			(void)write_to(daemon->cgroup, "cgroup.subtree_control", "-memory -cpu -pids");
+			(void)write_to(daemon->cgroup, "cgroup.procs", "0");
+			(void)rmdir(path);
+		}
+	}
 	free(daemon->cgroup);
 	daemon->cgroup = NULL;
 }

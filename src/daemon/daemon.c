@@ -240,6 +240,10 @@ static int make_folders(struct vms_daemon *daemon, struct vms_err *err)
 	char path[4096];
 	int r = make_folder(o->runtime, 0755, err);
 
+	/* `vmsup run` may have made it for itself; everybody may connect. */
+	if (r == 0 && chmod(o->runtime, 0755) < 0)
+		r = vms_err_set(err, -errno, "%s cannot be opened to others: %s", o->runtime, strerror(errno));
+
 	if (r == 0)
 		r = make_folder(o->state, 0755, err);
 	snprintf(path, sizeof(path), "%s/overrides", o->state);
@@ -376,6 +380,8 @@ int vms_daemon_main(const struct vms_daemon_options *options)
 	struct vms_err err = VMS_ERR_INIT;
 	int status = 0;
 
+	/* What tenants write goes there, too, and may fill it. */
+	vms_log_never_wait();
 	if (start(&daemon, &err) < 0) {
 		vms_log("%s", err.text);
 		status = 2;

@@ -135,7 +135,7 @@ int vms_launch_prepare(struct vms_tenant *tenant, struct vms_err *err)
 }
 
 /* Between fork and exec: every descriptor at its number, signals as they are for a program that a shell starts. */
-__attribute__((noreturn)) static void become_supervisor(const struct vms_tenant *tenant, int link, int lock)
+__attribute__((noreturn)) static void become_supervisor(const struct vms_tenant *tenant, int link, int lock, int stream)
 {
 	const int fds[] = { link, tenant->start_fd, tenant->board_fd, lock, tenant->listener };
 	const int nr = tenant->listener >= 0 ? 5 : 4;
@@ -144,6 +144,8 @@ __attribute__((noreturn)) static void become_supervisor(const struct vms_tenant 
 	int moved[5];
 	sigset_t none;
 
+	if (stream >= 0 && (dup2(stream, STDOUT_FILENO) < 0 || dup2(stream, STDERR_FILENO) < 0))
+		_exit(125);
 	/* First out of the way of the numbers that they shall have. */
 	for (int i = 0; i < nr; i++)
 		moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, VMS_START_LISTENER + 1);
@@ -162,7 +164,7 @@ __attribute__((noreturn)) static void become_supervisor(const struct vms_tenant 
 
 int vms_launch(struct vms_tenant *tenant, struct vms_err *err)
 {
-	vms_autofd ours = -1, theirs = -1, lock = -1;
+	vms_autofd ours = -1, theirs = -1, lock = -1, stream = -1;
 	int pair[2], r = vms_link_lock(tenant, &lock);
 	pid_t pid;
 
@@ -175,11 +177,12 @@ int vms_launch(struct vms_tenant *tenant, struct vms_err *err)
 	theirs = pair[1];
 	if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0)
 		return vms_err_set(err, -errno, "cannot use a socket: %s", strerror(errno));
+	stream = vms_notify_stream(tenant);
 	pid = fork();
 	if (pid < 0)
 		return vms_err_set(err, -errno, "cannot fork: %s", strerror(errno));
 	if (pid == 0)
-		become_supervisor(tenant, theirs, lock);
+		become_supervisor(tenant, theirs, lock, stream);
 	tenant->supervisor = pid;
 	tenant->pidfd = pidfd_open(pid, 0);
 	tenant->link = vms_fd_steal(&ours);

@@ -218,6 +218,17 @@ struct finding {
 	int socket; /* the control socket, from the service manager; -1: none */
 };
 
+static bool listens(int fd)
+{
+	int domain = 0, accepts = 0;
+	socklen_t len = sizeof(int);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 || domain != AF_UNIX)
+		return false;
+	len = sizeof(int);
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &len) == 0 && accepts;
+}
+
 /* tenant.NAME.start, .board, .listener */
 static void take_stored(const char *label, int fd, void *arg)
 {
@@ -228,7 +239,7 @@ static void take_stored(const char *label, int fd, void *arg)
 	int *where;
 
 	if (strncmp(label, "tenant.", 7) != 0 || !last || last < label + 8 || (size_t)(last - label - 7) >= sizeof(name)) {
-		if (f->socket < 0 && strncmp(label, "tenant.", 7) != 0)
+		if (f->socket < 0 && strncmp(label, "tenant.", 7) != 0 && listens(fd))
 			f->socket = fd;
 		else
 			close(fd);
@@ -256,6 +267,13 @@ static void use_stored(struct vms_daemon *daemon, struct stored *s)
 {
 	struct vms_tenant *tenant = vms_tenant_get(daemon, s->name);
 
+	/* Its supervisor lives, and will hand them over: they stay in the store. */
+	if (tenant && tenant->is_silent) {
+		vms_fd_close(&s->start);
+		vms_fd_close(&s->board);
+		vms_fd_close(&s->listener);
+		return;
+	}
 	if (tenant && !vms_tenant_is_up(tenant) && s->start >= 0 && s->board >= 0 && s->listener >= 0) {
 		vms_tenant_resume(tenant, 0, -1, s->listener, s->start, s->board);
 		tenant->is_stored = true;

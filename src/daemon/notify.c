@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #ifdef HAVE_SYSTEMD
+#include <syslog.h>
 #include <systemd/sd-daemon.h>
+#include <systemd/sd-journal.h>
 #endif
 
 #include "vmsup/base/fd.h"
@@ -39,6 +41,18 @@ void vms_notify_drop(const struct vms_tenant *tenant)
 		snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=tenant.%s.%s", tenant->name, all[i]);
 		vms_notify(text);
 	}
+}
+
+int vms_notify_stream(const struct vms_tenant *tenant)
+{
+	char name[VMS_TENANT_NAME_MAX + 16];
+	int fd;
+
+	if (!getenv("JOURNAL_STREAM"))
+		return -1;
+	snprintf(name, sizeof(name), "vmsup-%s", tenant->name);
+	fd = sd_journal_stream_fd(name, LOG_INFO, 1);
+	return fd < 0 ? -1 : fd;
 }
 
 static void on_watchdog(void *arg, int fd, unsigned int events)
@@ -96,6 +110,12 @@ void vms_notify_keep(const struct vms_tenant *tenant, const char *what, int fd)
 void vms_notify_drop(const struct vms_tenant *tenant)
 {
 	(void)tenant;
+}
+
+int vms_notify_stream(const struct vms_tenant *tenant)
+{
+	(void)tenant;
+	return -1;
 }
 
 void vms_notify_watchdog(struct vms_daemon *daemon)

@@ -90,6 +90,10 @@ static bool take(struct vms_tenant *tenant, json_t *json)
 	struct vms_err err = VMS_ERR_INIT;
 
 	if (vms_tenant_is_up(tenant)) {
+		const unsigned int losses = (unsigned int)json_integer_value(json_object_get(json, "losses"));
+
+		/* The board knows of those of this run only. */
+		tenant->losses = losses > tenant->losses ? losses : tenant->losses;
 		if (was_stopping)
 			vms_tenant_stop_goes_on(tenant, again);
 		else

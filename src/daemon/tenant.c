@@ -128,6 +128,7 @@ static void start_timer(struct vms_tenant *tenant, unsigned int ms)
 static void let_go(struct vms_tenant *tenant)
 {
 	stop_timer(tenant);
+	vms_caretaker_stop(tenant);
 	vms_link_close(tenant);
 	vms_watch_free(tenant->pid_watch);
 	tenant->pid_watch = NULL;
@@ -317,6 +318,7 @@ void vms_tenant_adopt(struct vms_tenant *tenant)
 	const long long now = vms_daemon_now_ns();
 	struct vms_err err = VMS_ERR_INIT;
 
+	vms_caretaker_start(tenant);
 	if (now - tenant->first_loss > LOSSES_NS) {
 		tenant->first_loss = now;
 		tenant->recent_losses = 0;
@@ -361,6 +363,8 @@ static void on_supervisor_end(void *arg, int fd, unsigned int events)
 		return;
 	}
 	tenant->losses++;
+	if (tenant->state == VMS_TENANT_RUNNING)
+		vms_rest_keep(tenant);
 	vms_event(tenant, "lost", json_pack("{s:i}", "supervisor", (int)pid));
 	if (tenant->listener >= 0 && tenant->board && __atomic_load_n(&tenant->board->ready, __ATOMIC_ACQUIRE))
 		vms_tenant_adopt(tenant);
@@ -405,6 +409,10 @@ void vms_tenant_message(struct vms_tenant *tenant, const struct vms_front_msg *m
 			break;
 		take_fd(&tenant->listener, &fds[0]);
 		vms_notify_keep(tenant, "listener", tenant->listener);
+		break;
+	case VMS_FRONT_TAKES:
+		vms_caretaker_stop(tenant);
+		vms_link_tell(tenant, VMS_FRONT_YOURS, 0, -1);
 		break;
 	case VMS_FRONT_STARTED:
 		tenant->program = msg->value;
@@ -614,6 +622,7 @@ void vms_tenant_free(struct vms_tenant *tenant)
 		return;
 	HASH_DEL(tenant->daemon->tenants, tenant);
 	stop_timer(tenant);
+	vms_caretaker_stop(tenant);
 	vms_link_close(tenant);
 	vms_watch_free(tenant->pid_watch);
 	vms_fd_close(&tenant->pidfd);

@@ -27,6 +27,9 @@
 
 /* Numbers after the last and before it that are tried. */
 #define NR_TRIED 8192
+/* vmsupd answers at once, unless it hangs. */
+#define TAKE_NS 10000000000LL
+#define HEAR_MS 100
 /* include/linux/errno.h */
 #define ERESTARTNOINTR 513
 
@@ -224,6 +227,17 @@ static void answer_lost(struct vms_sup *sup)
 	vms_wait_soon(sup);
 }
 
+/* From now on one process writes the journal, and that is us. */
+static void take_calls(struct vms_sup *sup)
+{
+	const long long end = vms_now_ns() + TAKE_NS;
+
+	vms_front_tell(sup->front_fd, VMS_FRONT_TAKES, 0, NULL);
+	/* When it hangs up it receives nothing more either. */
+	while (!sup->is_receiver && sup->front_fd >= 0 && vms_now_ns() < end)
+		vms_main_hear_front(sup, HEAR_MS);
+}
+
 void vms_adopt_tree(struct vms_sup *sup)
 {
 	adopt_cgroup(sup);
@@ -231,6 +245,7 @@ void vms_adopt_tree(struct vms_sup *sup)
 		adopt_pid(sup->main_pid, sup);
 		vms_ignore(vms_proc_each_descendant(sup->main_pid, adopt_pid, sup));
 	}
+	take_calls(sup);
 	vms_rescue_sift(sup);
 	answer_lost(sup);
 	step_journal(sup);

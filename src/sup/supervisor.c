@@ -144,6 +144,9 @@ static void on_front(void *arg, int fd, unsigned int events)
 		if (sup->board)
 			vms_tenancy_trace(sup, msg.value ? vms_fd_steal(&passed) : -1);
 		break;
+	case VMS_FRONT_YOURS:
+		sup->is_receiver = true;
+		break;
 	case VMS_FRONT_KILL_TREE:
 		if (sup->board)
 			vms_tenancy_kill(sup);
@@ -151,6 +154,14 @@ static void on_front(void *arg, int fd, unsigned int events)
 	default:
 		break;
 	}
+}
+
+void vms_main_hear_front(struct vms_sup *sup, int ms)
+{
+	struct pollfd p = { .fd = sup->front_fd, .events = POLLIN };
+
+	if (sup->front_fd >= 0 && poll(&p, 1, ms) > 0)
+		on_front(sup, sup->front_fd, 0);
 }
 
 int vms_main_watch_front(struct vms_sup *sup)

@@ -95,7 +95,7 @@ def running(way):
     """of a running tree: of any of its processes and of its supervisor; what happened often is one entry"""
     script = TRY + "for i in range(1000): get(0, 100 << 20)\nfor i in range(5): get(0, 3 << 30)\nwait()"
     with t.Held(way, ["/usr/bin/python3", "-c", script], extra=["--max-commit=64M"]) as g:
-        ps = json.loads(t.expect(t.verb(way, "ps", "--json"), 0).out)
+        ps = json.loads(t.expect(t.verb(way, "ps", "--json"), (0, 1)).out)
         sups = [x["supervisor"] for x in ps["supervisors"] if g.pid in [p["pid"] for p in x["processes"]]]
         t.require(len(sups) == 1, "supervisors: %r" % sups)
         for pid in (g.pid, sups[0]):

@@ -5,12 +5,13 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 import vmsuptest as t
-from vmsupdtest import Daemon, Line
+from vmsupdtest import Daemon, Line, Notify
 
 s = t.Suite()
 PYTHON = "/usr/bin/python3"
@@ -480,6 +481,72 @@ def apart_from_the_unit():
         t.require(own == [x for x in t.read_text("/proc/self/cgroup").splitlines() if x.startswith("0::")], "%r" % own)
         d.stop()
         t.require(not os.path.exists(top), "it is left behind")
+
+
+JOURNAL = "/run/systemd/journal/stdout"
+
+
+@s.case
+def streams():
+    """what tenants write goes to the journal by a stream of each one's own, where stderr goes to the journal"""
+    if os.path.exists(JOURNAL):
+        raise t.Skip("there is a journal, and it is not ours to read")
+    os.makedirs(os.path.dirname(JOURNAL), exist_ok=True)
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(JOURNAL)
+    sock.listen(8)
+    sock.settimeout(30)
+    say = "command: [sh, -c, 'echo I am %s; exec sleep 1000']\n"
+    try:
+        with Daemon("", one=say % "one", two=say % "two") as d:
+            d.stop()
+            d.start(env={"JOURNAL_STREAM": "1:2"})
+            got = {}
+            for _ in range(2):
+                line = sock.accept()[0]
+                line.settimeout(30)
+                text = b""
+                while b"I am" not in text:
+                    text += line.recv(4096)
+                got[text.split(b"\n")[0].decode()] = text.decode()
+                line.close()
+            t.require(sorted(got) == ["vmsup-one", "vmsup-two"] and "I am one" in got["vmsup-one"] and "I am two" in got["vmsup-two"], "%r" % got)
+            inode = lambda pid: os.stat("/proc/%d/fd/2" % pid).st_ino
+            t.require(len({inode(p) for p in (d.proc.pid, d.of("one")["pid"], d.of("two")["pid"])}) == 3, "they share one")
+    finally:
+        sock.close()
+        os.unlink(JOURNAL)
+
+
+@s.case
+def silent_with_store():
+    """a supervisor that does not answer is waited for, too, where the service manager has kept its descriptors"""
+    with Daemon("", one=SLEEPER) as d:
+        d.stop()
+        manager = Notify(d.top)
+        d.start(env={"NOTIFY_SOCKET": manager.path})
+        was = d.wait_state("one", "running")
+        d.until(lambda: manager.listen() or len(manager.kept) == 3, "the descriptors are kept")
+        os.kill(was["supervisor"], signal.SIGSTOP)
+        d.kill()
+        names, fds = list(manager.kept), list(manager.kept.values())
+        null = os.open("/dev/null", os.O_RDONLY)
+        code = ("import os, sys\nfds = [int(x) for x in sys.argv[2].split(',')]\n"
+                "high = [os.dup2(f, 200 + i) for i, f in enumerate(fds)]\n"
+                "[os.dup2(f, 3 + i, inheritable=True) for i, f in enumerate(high)]\n"
+                "os.closerange(3 + len(fds), 300)\n"
+                "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)), LISTEN_FDNAMES=sys.argv[1])\n"
+                "os.execv(sys.argv[3], sys.argv[3:])\n")
+        # One that is no socket is none to be asked on.
+        plain = d.argv()
+        d.argv = lambda: [PYTHON, "-c", code, ":".join(names + ["odd"]), ",".join(map(str, fds + [null]))] + plain
+        d.start(env={"NOTIFY_SOCKET": manager.path}, pass_fds=fds + [null])
+        t.require(d.of("one")["state"] == "waiting" and is_there(was["pid"]), "%r" % d.of("one"))
+        os.kill(was["supervisor"], signal.SIGCONT)
+        now = d.wait_state("one", "running")
+        t.require((now["pid"], now["supervisor"]) == (was["pid"], was["supervisor"]), "%r\n%r" % (was, now))
+        os.close(null)
+        manager.close()
 
 
 @s.case

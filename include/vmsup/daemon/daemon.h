@@ -97,6 +97,7 @@ struct vms_tenant {
 	long long stop_by; /* ns; is_silent and STOPPING: until it is killed unheard */
 	struct vms_watch *pid_watch, *link_watch, *timer_watch;
 	const struct vms_board *board; /* owned; NULL: none */
+	struct vms_caretaker *caretaker; /* owned; NULL: its supervisor receives */
 	struct vms_range range; /* of this run; empty: it has none */
 	char *cgroup; /* owned; NULL: it has none */
 	char *old_cgroup; /* owned: of the run before, not empty when it was to be removed; NULL: none */
@@ -193,12 +194,24 @@ void vms_notify_status(const struct vms_daemon *daemon);
 void vms_notify_keep(const struct vms_tenant *tenant, const char *what, int fd);
 /** Take all of @tenant out of it. */
 void vms_notify_drop(const struct vms_tenant *tenant);
+/**
+ * A stream to the journal for what @tenant writes, of its own: what is done to a shared one is done to all. The caller's; -1: none, or the
+ * journal is not where stderr goes.
+ */
+VMS_MUST_CHECK int vms_notify_stream(const struct vms_tenant *tenant);
 /** Begin to feed the watchdog, if there is one. */
 void vms_notify_watchdog(struct vms_daemon *daemon);
 /**
  * The descriptors that this process was started with. Called for each with its name; @each takes the descriptor.
  */
 void vms_notify_each_fd(void (*each)(const char *name, int fd, void *arg), void *arg);
+
+/* --- caretaker.c: calls between two supervisors ---------------------------------------------------- */
+
+struct vms_caretaker;
+/** Receive the calls of @tenant, whose supervisor has died, until the next one takes over. What cannot be had is done without. */
+void vms_caretaker_start(struct vms_tenant *tenant);
+void vms_caretaker_stop(struct vms_tenant *tenant);
 
 /* --- rest.c: what the next vmsupd shall not start ------------------------------------------------- */
 

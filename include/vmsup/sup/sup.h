@@ -139,6 +139,7 @@ struct vms_sup {
 
 	struct vms_tenancy tenancy; /* of a tenant's supervisor, which has a board */
 	struct vms_board *board; /* owned; NULL for `vmsup run` */
+	bool is_receiver; /* a successor: vmsupd receives no calls any more */
 	bool is_successor; /* of a supervisor that died: what it knew of a process is not known */
 	int link_fd, link_folder, main_pidfd, tally_timer; /* owned; -1: not open. main_pidfd: the program is not our child */
 	struct vms_watch *link_watch, *main_watch, *tally_watch;
@@ -408,6 +409,8 @@ void vms_adopt_process(struct vms_sup *sup, struct vms_process *process);
 void vms_main_report(struct vms_sup *sup);
 /** The program runs: tell the front, once. */
 void vms_main_started(struct vms_sup *sup);
+/** Take a message of the front, should one come within @ms. */
+void vms_main_hear_front(struct vms_sup *sup, int ms);
 /** The program has ended: @status of wait(2), or -1 when only its parent is told. */
 void vms_main_ended(struct vms_sup *sup, int status);
 VMS_MUST_CHECK int vms_main_watch_front(struct vms_sup *sup);

@@ -32,10 +32,12 @@
  *   LISTENER  with the listener's descriptor, before STARTED
  *   HELLO     to a vmsupd that has connected again: value = pid of the program (0: it has ended), text = version of vmsup; with the
  *             descriptors of listener, start and board, in this order
+ *   TAKES     one that takes a tree over is ready to receive its calls; vmsupd, which has done so meanwhile, ceases and says YOURS
  *   EVENT     text = a JSON object, as vmsup-protocol(7) has events; may be lost
  * vmsupd to supervisor:
  *   TRACE     value 1 and a descriptor: lines of the trace go there, and are dropped where they would wait; value 0: no more
  *   KILL_TREE SIGKILL to every task of the tree
+ *   YOURS     the answer to TAKES
  */
 enum vms_front_kind {
 	VMS_FRONT_STARTED = 1,
@@ -52,6 +54,8 @@ enum vms_front_kind {
 	VMS_FRONT_EVENT,
 	VMS_FRONT_TRACE,
 	VMS_FRONT_KILL_TREE,
+	VMS_FRONT_TAKES,
+	VMS_FRONT_YOURS,
 };
 
 struct vms_front_msg {
