@@ -1,6 +1,6 @@
 /*
- * Tenants that rest, because they were stopped by hand or have ended for good: a file in RUNTIME/rest for each, by which the next vmsupd
- * lets them rest. After a boot the folder is empty, and all start.
+ * What the next vmsupd has to know of each tenant: whether it rests, because it was stopped by hand or has ended for good; whether it is
+ * being stopped; else which process is its program. A file in RUNTIME/rest for each; after a boot the folder is empty, and all start.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -23,15 +23,14 @@ static void keep(const struct vms_tenant *tenant, json_t *json)
 	vms_autofd fd = openat(folder, ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
 	if (fd < 0 || json_dumpfd(json, fd, JSON_COMPACT) < 0 || renameat(folder, ".new", folder, tenant->name) < 0)
-		vms_log("tenant %s: cannot keep that it rests (%s): the next vmsupd will start it", tenant->name, strerror(errno));
+		vms_log("tenant %s: cannot keep its state (%s): the next vmsupd will start it", tenant->name, strerror(errno));
 }
 
 void vms_rest_keep(const struct vms_tenant *tenant)
 {
 	json_t *json = json_pack("{s:s, s:b, s:b, s:i, s:I, s:I}", "state", vms_tenant_state_name(tenant->state), "again",
-				 tenant->restarts_now, "has_ended", tenant->has_ended,
-				 "status", tenant->status, "restarts", (json_int_t)tenant->restarts, "losses", (json_int_t)tenant->losses);
-
+				 tenant->restarts_now, "has_ended", tenant->has_ended, "status", tenant->status, "restarts",
+				 (json_int_t)tenant->restarts, "losses", (json_int_t)tenant->losses);
 	uint64_t ticks;
 
 	json_object_set_new(json, "failure", json_string(tenant->failure));
@@ -82,6 +81,26 @@ static void kill_lost(const struct vms_tenant *tenant, const json_t *json)
 	vms_proc_kill_tree(pid);
 }
 
+/* How, nobody can tell: that counts as a failure. */
+static bool has_ended_alone(struct vms_tenant *tenant, json_t *json)
+{
+	struct vms_err err = VMS_ERR_INIT;
+
+	recall(tenant, json);
+	if (tenant->conf && tenant->conf->restart != VMS_RESTART_NO) {
+		vms_ignore(vms_tenant_start(tenant, &err));
+		return vms_tenant_is_up(tenant);
+	}
+	vms_cgroup_kill_left(tenant);
+	vms_cgroup_remove(tenant);
+	vms_link_remove(tenant);
+	tenant->state = VMS_TENANT_FAILED;
+	tenant->status = -1;
+	snprintf(tenant->failure, sizeof(tenant->failure), "it ended while there was no vmsupd");
+	vms_rest_keep(tenant);
+	return true;
+}
+
 /* True: what is kept of it still says something. */
 static bool take(struct vms_tenant *tenant, json_t *json)
 {
@@ -113,8 +132,8 @@ static bool take(struct vms_tenant *tenant, json_t *json)
 		vms_ignore(vms_tenant_start(tenant, &err));
 		return vms_tenant_is_up(tenant);
 	}
-	if (strcmp(state ? state : "", "running") == 0)
-		return false;
+	if (state && strcmp(state, "running") == 0)
+		return has_ended_alone(tenant, json);
 	recall(tenant, json);
 	return true;
 }

@@ -304,13 +304,20 @@ def stops_the_silent():
 
 @s.case
 def both_die():
-    """vmsupd and supervisor are killed and nobody has kept the descriptors: the old program is killed before another is started"""
-    with Daemon("", one="command: [sh, -c, 'sleep 4321 & sleep 4322 & wait']\n") as d:
-        was = d.wait_state("one", "running")
-        os.kill(was["supervisor"], signal.SIGSTOP)
+    """vmsupd and supervisor are killed and nobody has kept the descriptors: the old program is killed, and started again if it is to be"""
+    with Daemon("", one="command: [sh, -c, 'sleep 4321 & sleep 4322 & wait']\nrestart: on-failure\n", two=SLEEPER,
+                job="command: [sleep, '1']\n") as d:
+        was, two = d.wait_state("one", "running"), d.wait_state("two", "running")
+        for now in was, two:
+            os.kill(now["supervisor"], signal.SIGSTOP)
         d.kill()
-        os.kill(was["supervisor"], signal.SIGKILL)
+        for now in was, two:
+            os.kill(now["supervisor"], signal.SIGKILL)
+        time.sleep(1.5)
         d.start()
+        t.require([d.of(n)["state"] for n in ("two", "job")] == 2 * ["failed"], "%r" % d.tenants())
+        t.require("no vmsupd" in d.of("job")["failure"], "%r" % d.of("job"))
+        d.until(lambda: not is_there(two["pid"]), "what is not to be started again is gone, too")
         d.wait_state("one", "running")
         t.require(d.of("one")["pid"] != was["pid"], "%r" % d.of("one"))
         sleepers = lambda: [p for p in os.listdir("/proc") if t.read_text("/proc/%s/cmdline" % p, "").startswith("sleep\x00432")]

@@ -1,5 +1,6 @@
 """A vmsupd in folders of its own, for the tests that need one."""
 
+import glob
 import json
 import os
 import shutil
@@ -109,6 +110,9 @@ class Daemon:
             raise t.Failure("vmsupd does not end\n" + self.text()) from None
         t.require(self.proc.returncode == 0, "vmsupd ended with %r\n%s" % (self.proc.returncode, self.text()))
         left = [os.path.join(f, n) for f, _, names in os.walk(self.top + "/run") for n in names if not n.endswith(".lock")]
+        tag = "vmsup-*@%x" % os.stat(self.top + "/run").st_ino
+        left += [x for top in ("/sys/fs/cgroup/", "/sys/fs/cgroup/unified/", "/sys/fs/cgroup/vmsup/", "/sys/fs/cgroup/unified/vmsup/")
+                 for x in glob.glob(top + tag)]
         t.require(not left, "left behind: %r" % left)
 
     def __enter__(self):
