@@ -23,26 +23,26 @@ struct vms_caretaker {
 	unsigned int received;
 };
 
-static bool has_call(int fd)
+/* POLLIN: there is a call; POLLHUP: all of the tree is gone. */
+static int look(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
-	return poll(&p, 1, 0) > 0 && (p.revents & POLLIN) && !(p.revents & (POLLHUP | POLLERR));
+	return poll(&p, 1, 0) > 0 ? p.revents : 0;
 }
 
 static void on_listener(void *arg, int fd, unsigned int events)
 {
 	struct vms_caretaker *caretaker = arg;
 	struct vms_trap trap;
-	int i;
 
 	(void)events;
-	for (i = 0; i < MAX_AT_ONCE && caretaker->received < MAX_RECEIVED && has_call(fd); i++) {
+	for (int i = 0; i < MAX_AT_ONCE && caretaker->received < MAX_RECEIVED && look(fd) == POLLIN; i++) {
 		if (vms_listener_receive(&caretaker->listener, &trap) == 0)
 			caretaker->received++;
 	}
-	/* Full, or all of the tree is gone: the supervisor sees to it. */
-	if (i == 0)
+	/* The supervisor sees to it. */
+	if (caretaker->received == MAX_RECEIVED || (look(fd) & (POLLHUP | POLLERR)))
 		vms_watch_set(caretaker->watch, 0);
 }
 
@@ -77,8 +77,7 @@ void vms_caretaker_start(struct vms_tenant *tenant)
 		return;
 	}
 	tenant->caretaker = caretaker;
-	if (has_call(caretaker->listener.fd))
-		on_listener(caretaker, caretaker->listener.fd, VMS_WATCH_READ);
+	on_listener(caretaker, caretaker->listener.fd, VMS_WATCH_READ);
 }
 
 void vms_caretaker_stop(struct vms_tenant *tenant)
