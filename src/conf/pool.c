@@ -81,7 +81,6 @@ static int find_slice(const struct vms_daemon_conf *conf, const struct vms_slice
 
 	while (range.end > range.start && range.end <= conf->pool.end) {
 		const struct vms_tenant_conf *owner = owner_of(conf, &range, t);
-
 		const struct vms_slice *holder = owner ? NULL : holder_of(kept, nr_kept, &range, t);
 
 		if (!owner && !holder) {

@@ -302,6 +302,25 @@ int vms_proc_each_thread(pid_t pid, int (*fn)(pid_t tid, void *arg), void *arg)
 	return r;
 }
 
+static int take_living(pid_t tid, void *arg)
+{
+	struct vms_proc_status status;
+	pid_t *ret_tid = arg;
+
+	if (vms_proc_status(tid, &status) < 0 || status.state == 'Z' || status.state == 'X')
+		return 0;
+	*ret_tid = tid;
+	return 1;
+}
+
+pid_t vms_proc_living_thread(pid_t pid)
+{
+	pid_t tid = 0;
+
+	vms_ignore(vms_proc_each_thread(pid, take_living, &tid));
+	return tid;
+}
+
 int vms_proc_each_child(pid_t pid, pid_t tid, int (*fn)(pid_t pid, void *arg), void *arg)
 {
 	char path[64];

@@ -67,30 +67,13 @@ int vms_adopt_begin(struct vms_sup *sup, struct vms_err *err)
 
 /* --- processes --------------------------------------------------------------------------------- */
 
-static int find_living(pid_t tid, void *arg)
-{
-	struct vms_proc_status status;
-
-	if (vms_proc_status(tid, &status) == 0 && status.state != 'Z' && status.state != 'X')
-		*(bool *)arg = true;
-	return 0;
-}
-
-/* The number of a process stands for its first thread, which may have ended before the others. */
-static bool lives(pid_t pid, const struct vms_proc_status *status)
-{
-	bool found = status->state != 'Z' && status->state != 'X';
-
-	if (!found)
-		vms_ignore(vms_proc_each_thread(pid, find_living, &found));
-	return found;
-}
-
+/* Its first thread, which its number stands for, may have ended before the others. */
 static bool is_in_tree(pid_t pid)
 {
 	struct vms_proc_status status;
 
-	return vms_proc_status(pid, &status) == 0 && status.tgid == pid && status.seccomp == SECCOMP_MODE_FILTER && lives(pid, &status);
+	return vms_proc_status(pid, &status) == 0 && status.tgid == pid && status.seccomp == SECCOMP_MODE_FILTER &&
+	       vms_proc_living_thread(pid);
 }
 
 /* An image that was being moved when the supervisor died would have been killed with it, but for one that was guarded. */

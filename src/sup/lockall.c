@@ -116,7 +116,8 @@ static bool begin(struct vms_sup *sup, struct vms_thread *thread, const struct v
 
 	if (!tracee)
 		return false;
-	if (vms_remote_begin(&tracee->remote, thread->tid, tracee->guarded, trap->ip, vms_rescue_stub(sup, thread, trap), trap->arch, nr, args) < 0) {
+	if (vms_remote_begin(&tracee->remote, thread->tid, tracee->guarded, trap->ip, vms_rescue_stub(sup, thread, trap), trap->arch, nr,
+			     args) < 0) {
 		if (!tracee->guarded)
 			vms_tracee_drop(sup, tracee);
 		return false;
@@ -185,9 +186,7 @@ void vms_lockall_event(struct vms_sup *sup, struct vms_tracee *tracee, int statu
 		vms_guard_event(sup, tracee, status);
 		return;
 	}
-	r = vms_remote_stop(&tracee->remote, status);
-	if (r == 1 && tracee->remote.stage == VMS_REMOTE_TAKEN)
-		r = vms_rescue_go(sup, tracee);
+	r = vms_rescue_stop(sup, tracee, status);
 	if (r < 0) {
 		vms_remote_give_up(sup, tracee, status, r);
 		return;
@@ -206,6 +205,5 @@ void vms_lockall_event(struct vms_sup *sup, struct vms_tracee *tracee, int statu
 	if (tracee->guarded && tracee->is_stopped)
 		vms_ignore(vms_tracee_interrupt(tracee->tid));
 	vms_ignore(vms_remote_finish(&tracee->remote, result));
-	vms_rescue_forget(sup, tracee->tid);
 	vms_tracee_end_job(sup, tracee);
 }

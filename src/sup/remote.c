@@ -281,7 +281,6 @@ static void restart(struct vms_sup *sup, struct vms_tracee *tracee)
 	if (tracee->guarded && tracee->is_stopped)
 		vms_ignore(vms_tracee_interrupt(tracee->tid));
 	vms_ignore(vms_remote_restart(&tracee->remote, tracee->trap.nr));
-	vms_rescue_forget(sup, tracee->tid);
 	vms_tracee_end_job(sup, tracee);
 }
 
@@ -314,7 +313,6 @@ static void finish(struct vms_sup *sup, struct vms_tracee *tracee)
 	if (tracee->guarded && tracee->is_stopped)
 		vms_ignore(vms_tracee_interrupt(tracee->tid));
 	vms_ignore(vms_remote_finish(&tracee->remote, value_for(sup, tracee, result)));
-	vms_rescue_forget(sup, tracee->tid);
 	vms_tracee_end_job(sup, tracee);
 }
 
@@ -322,7 +320,6 @@ void vms_remote_give_up(struct vms_sup *sup, struct vms_tracee *tracee, int stat
 {
 	struct vms_thread *thread = vms_tasks_find(&sup->tasks, tracee->tid);
 
-	vms_rescue_forget(sup, tracee->tid);
 	if (thread) {
 		if (thread->process->mm)
 			thread->process->mm->stale = true;
@@ -355,9 +352,7 @@ void vms_remote_event(struct vms_sup *sup, struct vms_tracee *tracee, int status
 		vms_guard_event(sup, tracee, status);
 		return;
 	}
-	r = vms_remote_stop(&tracee->remote, status);
-	if (r == 1 && tracee->remote.stage == VMS_REMOTE_TAKEN)
-		r = vms_rescue_go(sup, tracee);
+	r = vms_rescue_stop(sup, tracee, status);
 	if (r == 1) {
 		finish(sup, tracee);
 		return;

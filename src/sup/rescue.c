@@ -99,13 +99,14 @@ void vms_rescue_forget(struct vms_sup *sup, pid_t tid)
 		__atomic_store_n(&r->state, 0, __ATOMIC_RELEASE);
 }
 
-int vms_rescue_go(struct vms_sup *sup, struct vms_tracee *tracee)
+int vms_rescue_stop(struct vms_sup *sup, struct vms_tracee *tracee, int status)
 {
 	struct vms_remote *remote = &tracee->remote;
-	int r = 0;
+	int r = vms_remote_stop(remote, status);
 
-	if (remote->stub && !vms_rescue_keep(sup, tracee))
-		r = vms_remote_step_instead(remote);
+	if (r != 1 || remote->stage != VMS_REMOTE_TAKEN)
+		return r;
+	r = vms_rescue_keep(sup, tracee) ? 0 : vms_remote_step_instead(remote);
 	return r < 0 ? r : vms_remote_go(remote);
 }
 

@@ -43,8 +43,10 @@ void vms_tracee_unpin(struct vms_sup *sup, struct vms_tracee *tracee)
 	vms_pin_end(&sup->pin, tracee->tid);
 }
 
-static void end(struct vms_tracee *tracee)
+static void end(struct vms_sup *sup, struct vms_tracee *tracee)
 {
+	if (tracee->job == VMS_JOB_REMOTE || tracee->job == VMS_JOB_LOCKALL)
+		vms_rescue_forget(sup, tracee->tid);
 	if (tracee->job == VMS_JOB_RELOC)
 		vms_reloc_done(&tracee->reloc);
 	if (tracee->job == VMS_JOB_LOCKALL)
@@ -55,7 +57,7 @@ static void end(struct vms_tracee *tracee)
 void vms_tracee_drop(struct vms_sup *sup, struct vms_tracee *tracee)
 {
 	vms_tracee_unpin(sup, tracee);
-	end(tracee);
+	end(sup, tracee);
 	HASH_DEL(sup->tracees, tracee);
 	free(tracee);
 }
@@ -63,7 +65,7 @@ void vms_tracee_drop(struct vms_sup *sup, struct vms_tracee *tracee)
 void vms_tracee_end_job(struct vms_sup *sup, struct vms_tracee *tracee)
 {
 	vms_tracee_unpin(sup, tracee);
-	end(tracee);
+	end(sup, tracee);
 	if (!tracee->guarded)
 		vms_tracee_drop(sup, tracee);
 }

@@ -93,17 +93,6 @@ static int make_process(struct vms_tasks *tasks, pid_t pid, struct vms_process *
 	return pidfd < 0 ? pidfd : add_process(tasks, pid, pidfd, ret_process);
 }
 
-static int take_living(pid_t tid, void *arg)
-{
-	struct vms_proc_status status;
-	pid_t *ret_tid = arg;
-
-	if (vms_proc_status(tid, &status) < 0 || status.state == 'Z' || status.state == 'X')
-		return 0;
-	*ret_tid = tid;
-	return 1;
-}
-
 pid_t vms_process_tid(const struct vms_process *process)
 {
 	const struct vms_thread *thread;
@@ -115,8 +104,8 @@ pid_t vms_process_tid(const struct vms_process *process)
 		if (thread->tid != process->pid)
 			return thread->tid;
 	}
-	vms_ignore(vms_proc_each_thread(process->pid, take_living, &tid));
-	return tid;
+	tid = vms_proc_living_thread(process->pid);
+	return tid ? tid : process->pid;
 }
 
 int vms_tasks_get_process(struct vms_tasks *tasks, pid_t pid, struct vms_process **ret_process)

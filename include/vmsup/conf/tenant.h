@@ -76,8 +76,8 @@ struct vms_slice {
 };
 
 /**
- * Read @folder/vmsup.conf and @folder/defaults.conf (which may be missing) and @folder/tenants.d, then what was saved in @saved (may be NULL). @tell as for
- * vms_config_load; its in_profile and keys are not looked at. Tenants in @kept that still ask for a slice of that size get it.
+ * Read @folder/vmsup.conf and @folder/defaults.conf (which may be missing) and @folder/tenants.d, then what was saved in @saved (may be
+ * NULL). @tell as for vms_config_load; its in_profile and keys are not looked at. Tenants in @kept that still ask for a slice of that size get it.
  * 0, -EINVAL with the first sentence, or another negative errno with one.
  */
 VMS_MUST_CHECK int vms_daemon_conf_load(const char *folder, const char *saved, const struct vms_slice *kept, size_t nr_kept,

@@ -68,6 +68,8 @@ VMS_MUST_CHECK int vms_proc_each_child(pid_t pid, pid_t tid, int (*fn)(pid_t pid
  * 6.15 on. 0; -EAGAIN: not yet; -ENOTTY or another -errno: it cannot be told here.
  */
 VMS_MUST_CHECK int vms_proc_exit_status(int pidfd, int *ret_status);
+/** A thread of process @pid that has not ended; 0: none. */
+pid_t vms_proc_living_thread(pid_t pid);
 /** When @pid was started, in ticks since the boot: with the number it names one process. 0, -ESRCH or another -errno. */
 VMS_MUST_CHECK int vms_proc_start_time(pid_t pid, uint64_t *ret_ticks);
 /**

@@ -248,8 +248,8 @@ void vms_remote_give_up(struct vms_sup *sup, struct vms_tracee *tracee, int stat
 /* rescue.c: remote calls that outlive the supervisor of a tenant */
 /** Where the stub of @thread's process can be; 0: its calls are stepped. */
 vms_addr_t vms_rescue_stub(const struct vms_sup *sup, const struct vms_thread *thread, const struct vms_trap *trap);
-/** The remote call of @tracee is TAKEN: run it. 0, or an error of vms_remote_stop. */
-VMS_MUST_CHECK int vms_rescue_go(struct vms_sup *sup, struct vms_tracee *tracee);
+/** vms_remote_stop of @tracee's remote call, which is kept before it runs. 1: done; 0 and errors as there. */
+VMS_MUST_CHECK int vms_rescue_stop(struct vms_sup *sup, struct vms_tracee *tracee, int status);
 /** Keep how far it is. False: there is no room. */
 bool vms_rescue_keep(struct vms_sup *sup, const struct vms_tracee *tracee);
 /** Nothing of @tid is under way. */
