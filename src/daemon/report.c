@@ -5,11 +5,11 @@
 #include "vmsup/daemon/daemon.h"
 #include "vmsup/wire/msg.h"
 
-static json_t *last_status(const struct vms_tenant *tenant)
+json_t *vms_tenant_last_status(const struct vms_tenant *tenant)
 {
 	const char *name;
 
-	if (!tenant->has_ended || tenant->status < 0)
+	if (tenant->status < 0)
 		return json_null();
 	if (!WIFSIGNALED(tenant->status))
 		return json_sprintf("exit %d", WEXITSTATUS(tenant->status));
@@ -39,7 +39,7 @@ json_t *vms_tenant_status(const struct vms_tenant *tenant)
 	json_object_set_new(json, "tree_limits", tenant->board ? vms_msg_limits(&tenant->board->tree_limits) : json_object());
 	json_object_set_new(json, "restarts", json_integer(tenant->restarts));
 	json_object_set_new(json, "losses", json_integer(tenant->losses));
-	json_object_set_new(json, "status", last_status(tenant));
+	json_object_set_new(json, "status", tenant->has_ended ? vms_tenant_last_status(tenant) : json_null());
 	json_object_set_new(json, "failure", tenant->failure[0] ? vms_msg_text(tenant->failure) : json_null());
 	json_object_set_new(json, "cgroup", tenant->cgroup ? json_string(tenant->cgroup) : json_null());
 	json_object_set_new(json, "configured", json_boolean(tenant->conf));

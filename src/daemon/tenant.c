@@ -83,7 +83,7 @@ bool vms_tenant_is_up(const struct vms_tenant *tenant)
 	return tenant->supervisor || tenant->state == VMS_TENANT_HELD;
 }
 
-static void set_state(struct vms_tenant *tenant, enum vms_tenant_state state)
+void vms_tenant_set_state(struct vms_tenant *tenant, enum vms_tenant_state state)
 {
 	tenant->state = state;
 	tenant->since = vms_daemon_now_ns();
@@ -93,7 +93,7 @@ static void set_state(struct vms_tenant *tenant, enum vms_tenant_state state)
 /* The next vmsupd is to leave it so, unless this one takes all tenants with it. */
 static void rest(struct vms_tenant *tenant, enum vms_tenant_state state)
 {
-	set_state(tenant, state);
+	vms_tenant_set_state(tenant, state);
 	if (tenant->daemon->is_leaving)
 		vms_rest_forget(tenant);
 	else
@@ -163,7 +163,7 @@ static void fail(struct vms_tenant *tenant, const char *why)
 
 static void wait_for_restart(struct vms_tenant *tenant, unsigned int most_ms)
 {
-	set_state(tenant, VMS_TENANT_WAITING);
+	vms_tenant_set_state(tenant, VMS_TENANT_WAITING);
 	vms_rest_forget(tenant);
 	start_timer(tenant, tenant->delay_ms);
 	tenant->delay_ms = 2 * tenant->delay_ms < most_ms ? 2 * tenant->delay_ms : most_ms;
@@ -214,7 +214,7 @@ int vms_tenant_start(struct vms_tenant *tenant, struct vms_err *err)
 	}
 	if (tenant->is_silent) {
 		/* Nothing of it may be touched. */
-		set_state(tenant, VMS_TENANT_WAITING);
+		vms_tenant_set_state(tenant, VMS_TENANT_WAITING);
 		start_timer(tenant, LOOK_MS);
 		return vms_err_set(err, -EBUSY, "tenant %s has a supervisor that does not answer yet", tenant->name);
 	}
@@ -231,7 +231,7 @@ int vms_tenant_start(struct vms_tenant *tenant, struct vms_err *err)
 		could_not_start(tenant, err->text);
 		return r;
 	}
-	set_state(tenant, VMS_TENANT_STARTING);
+	vms_tenant_set_state(tenant, VMS_TENANT_STARTING);
 	return 0;
 }
 
@@ -244,15 +244,6 @@ static bool is_failure(const struct vms_tenant *tenant)
 	return WIFSIGNALED(tenant->status) ? WTERMSIG(tenant->status) != sig : WEXITSTATUS(tenant->status) != 0;
 }
 
-static json_t *status_json(const struct vms_tenant *tenant)
-{
-	if (tenant->status < 0)
-		return json_null();
-	if (WIFSIGNALED(tenant->status))
-		return json_sprintf("signal %s", sigabbrev_np(WTERMSIG(tenant->status)) ? sigabbrev_np(WTERMSIG(tenant->status)) : "?");
-	return json_sprintf("exit %d", WEXITSTATUS(tenant->status));
-}
-
 /* Nothing of it is left. What now? */
 static void ended(struct vms_tenant *tenant)
 {
@@ -263,14 +254,14 @@ static void ended(struct vms_tenant *tenant)
 
 	let_go(tenant);
 	vms_link_remove(tenant);
-	vms_event(tenant, "exit", json_pack("{s:o}", "status", status_json(tenant)));
+	vms_event(tenant, "exit", json_pack("{s:o}", "status", vms_tenant_last_status(tenant)));
 	if (!was_wanted || !conf) {
 		const bool again = tenant->restarts_now && !tenant->daemon->is_leaving;
 
 		tenant->restarts_now = false;
 		tenant->failure[0] = '\0';
 		if (again)
-			set_state(tenant, VMS_TENANT_STOPPED);
+			vms_tenant_set_state(tenant, VMS_TENANT_STOPPED);
 		else
 			rest(tenant, VMS_TENANT_STOPPED);
 		if (again && vms_tenant_start(tenant, &err) < 0)
@@ -303,7 +294,7 @@ static void give_up(struct vms_tenant *tenant, const char *why)
 {
 	if (tenant->conf && tenant->conf->on_lost == VMS_ON_LOST_HOLD) {
 		snprintf(tenant->failure, sizeof(tenant->failure), "%s", why);
-		set_state(tenant, VMS_TENANT_HELD);
+		vms_tenant_set_state(tenant, VMS_TENANT_HELD);
 		vms_event(tenant, "held", json_pack("{s:s}", "reason", why));
 		return;
 	}
@@ -372,80 +363,7 @@ static void on_supervisor_end(void *arg, int fd, unsigned int events)
 		give_up(tenant, "its supervisor died before its program had started");
 }
 
-/* --- what the supervisor says ---------------------------------------------------------------------- */
-
-static void take_fd(int *to, int *from)
-{
-	vms_fd_close(to);
-	*to = vms_fd_steal(from);
-}
-
-static void on_event(struct vms_tenant *tenant, const char *text)
-{
-	json_t *json = json_loads(text, 0, NULL);
-	const char *what = json_string_value(json_object_get(json, "event"));
-	char name[32];
-
-	/* The supervisor may have been taken over: the name is shown to people. */
-	if (what && strlen(what) < sizeof(name) && strspn(what, "abcdefghijklmnopqrstuvwxyz-") == strlen(what)) {
-		snprintf(name, sizeof(name), "%s", what);
-		json_object_del(json, "event");
-		json_incref(json);
-		vms_event(tenant, name, json);
-	}
-	json_decref(json);
-}
-
-static bool wait_for_program(struct vms_tenant *tenant)
-{
-	return tenant->program > 0 && waitpid(tenant->program, &tenant->status, WNOHANG | __WALL) == tenant->program;
-}
-
-void vms_tenant_message(struct vms_tenant *tenant, const struct vms_front_msg *msg, int *fds, size_t nr_fds)
-{
-	switch (msg->kind) {
-	case VMS_FRONT_LISTENER:
-		if (nr_fds != 1)
-			break;
-		take_fd(&tenant->listener, &fds[0]);
-		vms_notify_keep(tenant, "listener", tenant->listener);
-		break;
-	case VMS_FRONT_TAKES:
-		vms_caretaker_stop(tenant);
-		vms_link_tell(tenant, VMS_FRONT_YOURS, 0, -1);
-		break;
-	case VMS_FRONT_STARTED:
-		tenant->program = msg->value;
-		if (tenant->state == VMS_TENANT_STARTING) {
-			set_state(tenant, VMS_TENANT_RUNNING);
-			vms_rest_keep(tenant);
-			vms_event(tenant, "start", json_pack("{s:i}", "pid", msg->value));
-		}
-		break;
-	case VMS_FRONT_STOPPED:
-		vms_link_tell(tenant, VMS_FRONT_RESUMED, 0, -1);
-		break;
-	case VMS_FRONT_EXITED:
-		/* After an adoption the program is our child, and only we are told how it ended. */
-		if (msg->value >= 0)
-			tenant->status = msg->value;
-		else if (!tenant->has_ended && !wait_for_program(tenant))
-			tenant->status = -1;
-		tenant->has_ended = true;
-		tenant->program = 0;
-		/* What it has left behind goes, too. */
-		vms_link_tell(tenant, VMS_FRONT_KILL_TREE, 0, -1);
-		break;
-	case VMS_FRONT_FAILED:
-		snprintf(tenant->failure, sizeof(tenant->failure), "%s", msg->text);
-		break;
-	case VMS_FRONT_EVENT:
-		on_event(tenant, msg->text);
-		break;
-	default:
-		break;
-	}
-}
+/* --- its end ---------------------------------------------------------------------------------------- */
 
 bool vms_tenant_waited(struct vms_tenant *tenant, pid_t pid, int status)
 {
@@ -503,7 +421,7 @@ static void on_timer(void *arg, int fd, unsigned int events)
 			tenant->restarts++;
 			vms_event(tenant, "restart", json_pack("{s:i}", "restarts", (int)tenant->restarts));
 		}
-		set_state(tenant, VMS_TENANT_STOPPED);
+		vms_tenant_set_state(tenant, VMS_TENANT_STOPPED);
 		vms_ignore(vms_tenant_start(tenant, &err));
 		return;
 	}
@@ -533,7 +451,7 @@ void vms_tenant_stop(struct vms_tenant *tenant, bool again)
 	again = again && !tenant->daemon->is_leaving;
 	tenant->restarts_now = again;
 	if (tenant->is_silent && tenant->state != VMS_TENANT_STOPPING) {
-		set_state(tenant, VMS_TENANT_STOPPING);
+		vms_tenant_set_state(tenant, VMS_TENANT_STOPPING);
 		vms_rest_keep(tenant);
 		tenant->stop_by = vms_daemon_now_ns() + (tenant->conf ? tenant->conf->stop_time_ms : 10000) * 1000000LL;
 		start_timer(tenant, LOOK_MS);
@@ -551,14 +469,14 @@ void vms_tenant_stop(struct vms_tenant *tenant, bool again)
 			vms_ignore(vms_tenant_start(tenant, &err));
 		break;
 	case VMS_TENANT_HELD:
-		set_state(tenant, VMS_TENANT_STOPPING);
+		vms_tenant_set_state(tenant, VMS_TENANT_STOPPING);
 		kill_tree(tenant);
 		tenant->status = W_EXITCODE(0, SIGKILL);
 		ended(tenant);
 		break;
 	case VMS_TENANT_STARTING:
 	case VMS_TENANT_RUNNING:
-		set_state(tenant, VMS_TENANT_STOPPING);
+		vms_tenant_set_state(tenant, VMS_TENANT_STOPPING);
 		vms_rest_keep(tenant);
 		vms_event(tenant, "stop", NULL);
 		vms_link_tell(tenant, VMS_FRONT_SIGNAL, tenant->conf ? tenant->conf->stop_signal : SIGTERM, -1);
@@ -573,7 +491,7 @@ void vms_tenant_stop(struct vms_tenant *tenant, bool again)
 void vms_tenant_stop_goes_on(struct vms_tenant *tenant, bool again)
 {
 	tenant->restarts_now = again;
-	set_state(tenant, VMS_TENANT_STOPPING);
+	vms_tenant_set_state(tenant, VMS_TENANT_STOPPING);
 	start_timer(tenant, tenant->conf ? tenant->conf->stop_time_ms : 10000);
 }
 
@@ -610,7 +528,7 @@ void vms_tenant_resume(struct vms_tenant *tenant, pid_t supervisor, int link, in
 	if (tenant->board && tenant->board->generation)
 		tenant->losses = (unsigned int)tenant->board->generation - 1;
 	recall(tenant);
-	set_state(tenant, VMS_TENANT_RUNNING);
+	vms_tenant_set_state(tenant, VMS_TENANT_RUNNING);
 	if (supervisor && (tenant->pidfd < 0 || watch_supervisor(tenant) < 0 || vms_link_watch(tenant) < 0))
 		fail(tenant, "its supervisor cannot be watched");
 	vms_event(tenant, "found", json_pack("{s:i}", "supervisor", (int)supervisor));

@@ -133,7 +133,10 @@ const char *vms_tenant_state_name(enum vms_tenant_state state);
 json_t *vms_tenant_status(const struct vms_tenant *tenant);
 /** Its counters, from the board (new reference); NULL: it has none. */
 json_t *vms_tenant_stats(const struct vms_tenant *tenant);
-/** The link has a message. */
+/** How its program has ended last, for people (new reference); null: nobody could tell. */
+json_t *vms_tenant_last_status(const struct vms_tenant *tenant);
+void vms_tenant_set_state(struct vms_tenant *tenant, enum vms_tenant_state state);
+/** hear.c: the link has a message. */
 void vms_tenant_message(struct vms_tenant *tenant, const struct vms_front_msg *msg, int *fds, size_t nr_fds);
 
 /* --- launch.c: a supervisor is started ----------------------------------------------------------- */
