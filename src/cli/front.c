@@ -72,23 +72,10 @@ static bool is_stop(int sig)
 /* True only when it is sure: false also for a program whose state we may not see. */
 static bool program_runs(const struct front *f)
 {
-	char path[40], text[512], *state;
-	vms_autofd fd = -1;
-	ssize_t n;
+	struct vms_proc_status status;
+	pid_t tid = f->program ? vms_proc_living_thread(f->program) : 0;
 
-	if (!f->program)
-		return false;
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)f->program);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	n = vms_fd_read_all(fd, text, sizeof(text) - 1);
-	if (n <= 0)
-		return false;
-	text[n] = '\0';
-	/* The name before the state is in parentheses and may hold any character. */
-	state = strrchr(text, ')');
-	return state && state[1] && strchr("RSDI", state[2]);
+	return tid && vms_proc_status(tid, &status) == 0 && strchr("RSDI", status.state);
 }
 
 /*

@@ -174,6 +174,7 @@ struct who {
 	pid_t parent;
 	uid_t uid; /* effective */
 	bool has_ended; /* and nobody has waited for it */
+	bool is_free; /* of seccomp filters, which every supervised process has */
 };
 
 static int read_who(pid_t pid, struct who *ret_who)
@@ -206,33 +207,63 @@ static int read_who(pid_t pid, struct who *ret_who)
 		.parent = pids[1],
 		.uid = ids[1],
 		.has_ended = strstr(text, "\nState:\tZ") || strstr(text, "\nState:\tX"),
+		.is_free = strstr(text, "\nSeccomp:\t0\n"),
 	};
 	return 0;
+}
+
+/* A process above @who, which is not its own. False: it has no parent, or @height, which begins at 0, is too much to be true. */
+static bool climb(struct who *who, pid_t *ret_pid, int *height)
+{
+	/* Pids may be recycled while we climb; the bound keeps that from going in circles. */
+	if (who->parent <= 0 || ++*height > 1024)
+		return false;
+	*ret_pid = who->parent;
+	if (read_who(who->parent, who) < 0)
+		who->parent = 0;
+	return true;
 }
 
 /*
  * A supervisor is an ancestor of its tree: bring the ancestors of a process to the front, so that
  * one that hangs and has nothing to do with it is not waited for.
  */
-static void ancestors_first(struct vms_ctl_spots *list, pid_t parent)
+static void ancestors_first(struct vms_ctl_spots *list, struct who who)
 {
-	struct who who;
 	size_t front = 0;
+	int height = 0;
+	pid_t pid;
 
-	/* Pids may be recycled while we climb; the bound keeps that from going in circles. */
-	for (int height = 0; parent > 0 && height < 1024; height++) {
+	while (climb(&who, &pid, &height)) {
 		for (size_t i = front; i < list->nr_spots; i++) {
 			struct vms_ctl_spot spot = list->spots[i];
 
-			if (spot.pid != parent)
+			if (spot.pid != pid)
 				continue;
 			list->spots[i] = list->spots[front];
 			list->spots[front++] = spot;
 		}
-		if (read_who(parent, &who) < 0)
-			return;
-		parent = who.parent;
 	}
+}
+
+/*
+ * False when the process cannot be in the tree of this supervisor: neither it nor its parent is an ancestor. (The parent is, when
+ * vmsupd has started another supervisor for a tree whose first one died.)
+ */
+static bool may_have(const struct vms_ctl_spot *spot, struct who who)
+{
+	struct who supervisor;
+	int height = 0;
+	pid_t pid;
+
+	/* Its number may be one of another namespace. */
+	if (read_who(spot->pid, &supervisor) < 0)
+		return true;
+	while (climb(&who, &pid, &height)) {
+		if (pid == spot->pid || pid == supervisor.parent)
+			return true;
+	}
+	return false;
 }
 
 static int find_spots_for(const struct who *who, struct vms_ctl_spots *list)
@@ -279,16 +310,18 @@ int vms_ctl_process(const struct vms_ask *about, json_t **ret_result, struct vms
 
 	if (r < 0)
 		return vms_err_set(err, -ESRCH, "there is no process %d", (int)pid);
+	if (who.is_free && !who.has_ended)
+		return say_not_found(pid, &who, err);
 	r = find_spots_for(&who, &list);
 	if (r < 0)
 		return vms_err_set(err, r, "out of memory");
-	ancestors_first(&list, who.parent);
+	ancestors_first(&list, who);
 	ask.pid = who.tgid;
 	for (size_t i = 0; i < list.nr_spots; i++) {
 		r = ask_spot(&list.spots[i], &ask, ret_result, &last);
 		if (r == 0)
 			return 0;
-		if (r == -ESRCH || r == -ENOENT)
+		if (r == -ESRCH || r == -ENOENT || (r == -ETIMEDOUT && !may_have(&list.spots[i], who)))
 			continue;
 		if (!trouble)
 			*err = last;

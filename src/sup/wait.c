@@ -67,6 +67,7 @@ bool vms_wait_wakes_front(struct vms_sup *sup)
 static void main_continues(struct vms_sup *sup)
 {
 	sup->main_stopped = false;
+	sup->stop_is_known = false;
 	sup->untold_stop = 0;
 	if (sup->front_owes && !sup->told_continued)
 		vms_front_tell(sup->front_fd, VMS_FRONT_CONTINUED, 0, NULL);
@@ -95,6 +96,8 @@ static void watch_group_stop(struct vms_sup *sup, struct vms_tracee *tracee, int
 	if (stop == VMS_STOP_GONE || stop == VMS_STOP_SIGNAL)
 		return;
 	tracee->is_stopped = stop == VMS_STOP_GROUP;
+	if (tracee->is_stopped && is_main)
+		sup->stop_is_known = true;
 	if (tracee->is_stopped && !was_stopped && is_main)
 		main_stops(sup, WSTOPSIG(status));
 	else if (!tracee->is_stopped && is_main && sup->main_stopped)
@@ -111,6 +114,29 @@ static void release_stderr(const struct vms_sup *sup)
 	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (null >= 0)
 		dup2(null, STDERR_FILENO);
+}
+
+static bool main_is_seized(const struct vms_sup *sup)
+{
+	for (const struct vms_tracee *tracee = sup->tracees; tracee; tracee = tracee->hh.next) {
+		if (stands_for_main(sup, tracee->tid))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What a tracer was told of a group stop is not taken from the parent's report of it, which stays hidden while the leader is
+ * seized (not so when the leader has ended): told to the front again, it would stop a front that has been continued since.
+ */
+static void take_known_stop(struct vms_sup *sup)
+{
+	siginfo_t si = { .si_pid = 0 };
+
+	if (!sup->stop_is_known || main_is_seized(sup))
+		return;
+	if (waitid(P_PID, (id_t)sup->main_pid, &si, WSTOPPED | WNOHANG) == 0 && si.si_pid)
+		sup->stop_is_known = false;
 }
 
 static void on_tracee(struct vms_sup *sup, struct vms_tracee *tracee, int status)
@@ -137,6 +163,7 @@ static void on_tracee(struct vms_sup *sup, struct vms_tracee *tracee, int status
 		vms_guard_event(sup, tracee, status);
 		break;
 	}
+	take_known_stop(sup);
 }
 
 void vms_main_ended(struct vms_sup *sup, int status)
@@ -162,10 +189,13 @@ void vms_main_ended(struct vms_sup *sup, int status)
 /* The program itself; also when it was seized, for then its death is reported to us as its tracer and as its parent at once. */
 static void on_main(struct vms_sup *sup, int status)
 {
-	if (WIFSTOPPED(status))
-		main_stops(sup, WSTOPSIG(status));
-	else if (!sup->main_exited)
+	if (WIFSTOPPED(status)) {
+		if (!sup->stop_is_known && !main_is_seized(sup))
+			main_stops(sup, WSTOPSIG(status));
+		sup->stop_is_known = false;
+	} else if (!sup->main_exited) {
 		vms_main_ended(sup, status);
+	}
 }
 
 static void on_status(struct vms_sup *sup, pid_t pid, int status)

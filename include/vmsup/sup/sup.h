@@ -149,6 +149,7 @@ struct vms_sup {
 
 	pid_t main_pid, front_pid; /* front_pid 0: it is gone */
 	bool main_stopped;
+	bool stop_is_known; /* as its tracer: as its parent we are told of the same stop once it is not seized */
 	bool front_owes; /* RESUMED, for the STOPPED that it was told */
 	bool told_continued; /* since that STOPPED */
 	int untold_stop; /* a later stop of the program, by this signal; 0: none */
