@@ -70,12 +70,15 @@ static bool is_stop(int sig)
 }
 
 /* True only when it is sure: false also for a program whose state we may not see. */
-static bool program_runs(const struct front *f)
+static bool program_is_not_stopped(const struct front *f)
 {
 	struct vms_proc_status status;
 	pid_t tid = f->program ? vms_proc_living_thread(f->program) : 0;
 
-	return tid && vms_proc_status(tid, &status) == 0 && strchr("RSDI", status.state);
+	if (tid)
+		return vms_proc_status(tid, &status) == 0 && !strchr("Tt", status.state);
+	/* It has ended, and the supervisor is about to say so. */
+	return f->program && ((kill(f->program, 0) < 0 && errno == ESRCH) || vms_proc_status(f->program, &status) == 0);
 }
 
 /*
@@ -94,7 +97,7 @@ static void stop_self(struct front *f, int sig)
 	sigset_t set;
 
 	if (!is_stop(sig)) {
-		if (!program_runs(f))
+		if (!program_is_not_stopped(f))
 			raise(SIGSTOP);
 		return;
 	}
@@ -104,7 +107,7 @@ static void stop_self(struct front *f, int sig)
 	/* What made the program stop is over, for the witness too: only a later stop overtakes a SIGCONT. */
 	(void)vms_witness_ask(&f->witness, sig, false);
 	raise(sig);
-	if (program_runs(f)) {
+	if (program_is_not_stopped(f)) {
 		sigtimedwait(&set, NULL, &at_once);
 		return;
 	}
@@ -216,6 +219,8 @@ static void on_message(struct front *f, struct vms_front_msg *m)
 		/* More has happened since: that tells. */
 		if (!has_message(f))
 			stop_self(f, m->value);
+		/* What continued us is to have reached all of our group first. */
+		vms_witness_wait();
 		tell(f, VMS_FRONT_RESUMED, 0);
 		break;
 	case VMS_FRONT_LAST:

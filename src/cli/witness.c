@@ -84,19 +84,19 @@ int vms_witness_start(struct vms_witness *w)
 	return 0;
 }
 
+void vms_witness_wait(void)
+{
+	(void)!setpgid(0, getpgrp());
+}
+
 bool vms_witness_ask(struct vms_witness *w, int sig, bool guess)
 {
 	int answer;
 
 	if (!w->pid)
 		return guess;
-	/*
-	 * The kernel sends to the members of a group one after the other, under its task list lock
-	 * for reading; we may be served before the witness. setpgid takes that lock for writing, so
-	 * after it (it changes nothing) the witness has been served too.
-	 * Source: kernel/signal.c kill_something_info, kernel/sys.c setpgid (Linux 6.18)
-	 */
-	(void)!setpgid(0, getpgrp());
+	/* We may be served before the witness. */
+	vms_witness_wait();
 	if (send(w->fd, &sig, sizeof(sig), MSG_NOSIGNAL) == sizeof(sig) &&
 	    recv(w->fd, &answer, sizeof(answer), 0) == sizeof(answer))
 		return answer;

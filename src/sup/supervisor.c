@@ -138,6 +138,8 @@ static void on_front(void *arg, int fd, unsigned int events)
 		break;
 	case VMS_FRONT_RESUMED:
 		sup->front_owes = false;
+		/* What continued the front may have continued the program, too. */
+		vms_wait_all(sup);
 		vms_wait_tells_front(sup);
 		break;
 	case VMS_FRONT_TRACE:

@@ -91,17 +91,19 @@ static bool stands_for_main(const struct vms_sup *sup, pid_t tid)
 static void watch_group_stop(struct vms_sup *sup, struct vms_tracee *tracee, int status)
 {
 	enum vms_stop stop = vms_stop_of(status);
-	bool was_stopped = tracee->is_stopped, is_main = stands_for_main(sup, tracee->tid);
+	bool is_main = stands_for_main(sup, tracee->tid);
 
 	if (stop == VMS_STOP_GONE || stop == VMS_STOP_SIGNAL)
 		return;
 	tracee->is_stopped = stop == VMS_STOP_GROUP;
-	if (tracee->is_stopped && is_main)
+	if (tracee->is_stopped && is_main) {
+		/* It may be the stop that was told before it was seized, or by another thread. */
+		if (!sup->main_stopped)
+			main_stops(sup, WSTOPSIG(status));
 		sup->stop_is_known = true;
-	if (tracee->is_stopped && !was_stopped && is_main)
-		main_stops(sup, WSTOPSIG(status));
-	else if (!tracee->is_stopped && is_main && sup->main_stopped)
+	} else if (is_main && sup->main_stopped) {
 		main_continues(sup);
+	}
 }
 
 /* After the program's end nobody waits for what we might say, unless the front stays for a report: a pipe must see its end. */

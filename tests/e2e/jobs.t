@@ -98,6 +98,35 @@ def ctrl_z(way):
 
 
 @s.case_for(MINE)
+def ctrl_z_of_execs(way):
+    """Ctrl-Z at any moment of a program that executes one after the other: it stays stopped until fg"""
+    term = shell(way)
+    term.wait(r"\$ \Z")
+    group = term.foreground()
+    again = 'exec sh -c "$0" "$0"'
+    term.type(words(way, "sh", "-c", "echo up; " + again, again) + "\n")
+    term.wait(r"up\n")
+    for _ in range(12):
+        term.type("\x1a")
+        term.wait(r"Stopped")
+        term.wait(r"\$ \Z")
+        time.sleep(0.15)
+        term.type("jobs -s | wc -l\n")
+        term.wait(r"\b1\n")
+        term.wait(r"\$ \Z")
+        term.type("fg\n")
+        term.wait(r"exec sh.*\n")
+        term.wait_job(group)
+        time.sleep(0.15)
+        t.require(term.foreground() != group, "it was stopped again")
+    term.type("\x1c")
+    term.wait(r"\$ \Z")
+    term.type("echo status=$?\n")
+    term.wait(r"status=131\n")
+    leave(term)
+
+
+@s.case_for(MINE)
 def background(way):
     """in the background; bg after Ctrl-Z; a reader of the terminal stops; wait and kill %1"""
     term = shell(way)

@@ -26,6 +26,14 @@ struct vms_witness {
 int vms_witness_start(struct vms_witness *w);
 
 /**
+ * Wait until a signal sent to the group, of which this process has its copy, has reached every member. The kernel sends to them one
+ * after the other, under its task list lock for reading; setpgid takes that lock for writing, so after it (it changes nothing) all
+ * have been served.
+ * Source: kernel/signal.c kill_something_info, kernel/sys.c setpgid (Linux 6.18)
+ */
+void vms_witness_wait(void);
+
+/**
  * Whether the signal @sig, which this process just took, was sent to the group. Counts: each
  * signal sent to the group is confirmed once.
  * @guess: the answer when there is no witness
