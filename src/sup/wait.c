@@ -15,6 +15,8 @@
 
 /* While a task is stopped for a job, its stop is looked for this often even if no SIGCHLD told of it. */
 #define LOOK_NS 100000000
+/* A program that has been continued without its front, which waits for it stopped. */
+#define WAKE_NS 20000000
 /* Stops and deaths that are dealt with before others get a turn. */
 #define MAX_AT_ONCE 32
 
@@ -63,6 +65,20 @@ bool vms_wait_wakes_front(struct vms_sup *sup)
 	return true;
 }
 
+static void look_in(struct vms_sup *sup, long ns)
+{
+	const struct itimerspec tick = { .it_value = { .tv_nsec = ns } };
+
+	if (timerfd_settime(sup->look_timer, 0, &tick, NULL) == 0)
+		sup->look_armed = true;
+}
+
+void vms_wait_soon(struct vms_sup *sup)
+{
+	if (!sup->look_armed)
+		look_in(sup, LOOK_NS);
+}
+
 /* A stopped front cannot read that it should go on. */
 static void main_continues(struct vms_sup *sup)
 {
@@ -72,8 +88,12 @@ static void main_continues(struct vms_sup *sup)
 	if (sup->front_owes && !sup->told_continued)
 		vms_front_tell(sup->front_fd, VMS_FRONT_CONTINUED, 0, NULL);
 	sup->told_continued = true;
-	if (vms_wait_wakes_front(sup))
-		vms_wait_soon(sup);
+	/*
+	 * Not at once: what continued the program mostly continues the front, too. Should both have been stopped again by then, a
+	 * SIGCONT of ours would show its parent one stop as two.
+	 */
+	if (sup->front_owes)
+		look_in(sup, WAKE_NS);
 }
 
 /* When its leader has ended, any thread that is left. */
@@ -240,14 +260,6 @@ static bool has_job(const struct vms_sup *sup)
 	return false;
 }
 
-static void arm(struct vms_sup *sup)
-{
-	const struct itimerspec tick = { .it_value = { .tv_nsec = LOOK_NS } };
-
-	if (!sup->look_armed && timerfd_settime(sup->look_timer, 0, &tick, NULL) == 0)
-		sup->look_armed = true;
-}
-
 static bool look_at_one(struct vms_sup *sup)
 {
 	int status;
@@ -286,7 +298,7 @@ static void on_look(void *arg, int fd, unsigned int events)
 	look_at_jobs(sup);
 	vms_wait_all(sup);
 	if (has_job(sup) | vms_wait_wakes_front(sup))
-		arm(sup);
+		vms_wait_soon(sup);
 }
 
 int vms_wait_start(struct vms_sup *sup)
@@ -295,11 +307,6 @@ int vms_wait_start(struct vms_sup *sup)
 	if (sup->look_timer < 0)
 		return -errno;
 	return vms_loop_add(sup->loop, sup->look_timer, VMS_WATCH_READ, 0, on_look, sup, &sup->look_watch);
-}
-
-void vms_wait_soon(struct vms_sup *sup)
-{
-	arm(sup);
 }
 
 void vms_wait_done(struct vms_sup *sup)

@@ -97,28 +97,39 @@ def ctrl_z(way):
     leave(term)
 
 
+def goes_on(term, group):
+    """Wait until the job that fg was given has been continued: a key before that would be lost natively, too."""
+    term.wait_job(group)
+    end = time.monotonic() + 20
+    while t.stat_of(term.foreground())[1] == "T":
+        t.require(time.monotonic() < end, "it was never continued")
+
+
 @s.case_for(MINE)
 def ctrl_z_of_execs(way):
-    """Ctrl-Z at any moment of a program that executes one after the other: it stays stopped until fg"""
+    """Ctrl-Z at any moment of a program that executes one after the other, and right after fg: it stops once, and stays"""
     term = shell(way)
     term.wait(r"\$ \Z")
     group = term.foreground()
     again = 'exec sh -c "$0" "$0"'
     term.type(words(way, "sh", "-c", "echo up; " + again, again) + "\n")
     term.wait(r"up\n")
-    for _ in range(12):
+    for i in range(12):
+        goes_on(term, group)
+        if i % 4 == 3:
+            time.sleep(0.15)
+            t.require(term.foreground() != group, "it was stopped again")
         term.type("\x1a")
         term.wait(r"Stopped")
         term.wait(r"\$ \Z")
-        time.sleep(0.15)
+        if i % 4 == 1:
+            time.sleep(0.15)
         term.type("jobs -s | wc -l\n")
         term.wait(r"\b1\n")
         term.wait(r"\$ \Z")
         term.type("fg\n")
         term.wait(r"exec sh.*\n")
-        term.wait_job(group)
-        time.sleep(0.15)
-        t.require(term.foreground() != group, "it was stopped again")
+    goes_on(term, group)
     term.type("\x1c")
     term.wait(r"\$ \Z")
     term.type("echo status=$?\n")
