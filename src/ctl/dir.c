@@ -238,6 +238,30 @@ static int add_users_in(struct vms_ctl_spots *list, const char *parent, const ch
 	return 0;
 }
 
+/* Add the units vmsup@NAME.service, each of which has a runtime directory and mostly a user of its own. */
+static int add_units(struct vms_ctl_spots *list)
+{
+	autodir dir = opendir("/run");
+	struct dirent *entry;
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (!dir)
+		return 0;
+	while ((entry = readdir(dir))) {
+		int r;
+
+		if (strncmp(entry->d_name, "vmsup-", 6) != 0 ||
+		    fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+			continue;
+		snprintf(path, sizeof(path), "/run/%s/vmsup", entry->d_name);
+		r = add_dir(list, path, st.st_uid);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 int vms_ctl_spots_add_all(struct vms_ctl_spots *list)
 {
 	int r = vms_ctl_spots_add_user(list, geteuid());
@@ -248,6 +272,8 @@ int vms_ctl_spots_add_all(struct vms_ctl_spots *list)
 		r = add_users_in(list, "/run/user", "");
 	if (r == 0)
 		r = add_users_in(list, "/tmp", "vmsup-");
+	if (r == 0)
+		r = add_units(list);
 	return r;
 }
 

@@ -44,8 +44,8 @@ struct vms_ctl_spots {
 /** Add the sockets in all directories that a user's supervisors may have chosen. 0 or -ENOMEM. */
 VMS_MUST_CHECK int vms_ctl_spots_add_user(struct vms_ctl_spots *list, uid_t uid);
 /**
- * Add the sockets of every user that can be found: /run/vmsup, /run/user/N/vmsup, /tmp/vmsup-N. 0
- * or -ENOMEM.
+ * Add the sockets of every user that can be found: /run/vmsup, /run/user/N/vmsup, /tmp/vmsup-N, and
+ * /run/vmsup-NAME/vmsup of the units vmsup@NAME.service. 0 or -ENOMEM.
  */
 VMS_MUST_CHECK int vms_ctl_spots_add_all(struct vms_ctl_spots *list);
 void vms_ctl_spots_done(struct vms_ctl_spots *list);
