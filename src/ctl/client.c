@@ -280,6 +280,16 @@ static int find_spots_for(const struct who *who, struct vms_ctl_spots *list)
 	return r;
 }
 
+/* A supervisor itself may be asked about, too. */
+static bool is_one_of(const struct vms_ctl_spots *list, pid_t pid)
+{
+	for (size_t i = 0; i < list->nr_spots; i++) {
+		if (list->spots[i].pid == pid)
+			return true;
+	}
+	return false;
+}
+
 static int say_not_found(pid_t pid, const struct who *who, struct vms_err *err)
 {
 	if (who->has_ended)
@@ -310,11 +320,11 @@ int vms_ctl_process(const struct vms_ask *about, json_t **ret_result, struct vms
 
 	if (r < 0)
 		return vms_err_set(err, -ESRCH, "there is no process %d", (int)pid);
-	if (who.is_free && !who.has_ended)
-		return say_not_found(pid, &who, err);
 	r = find_spots_for(&who, &list);
 	if (r < 0)
 		return vms_err_set(err, r, "out of memory");
+	if (who.is_free && !who.has_ended && !is_one_of(&list, pid))
+		return say_not_found(pid, &who, err);
 	ancestors_first(&list, who);
 	ask.pid = who.tgid;
 	for (size_t i = 0; i < list.nr_spots; i++) {
