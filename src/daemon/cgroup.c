@@ -169,6 +169,17 @@ static void hand_down(const struct vms_daemon *daemon)
 	hand_down_from(daemon->cgroup);
 }
 
+void vms_cgroup_enter(const struct vms_daemon *daemon)
+{
+	char path[4200];
+
+	if (!daemon->cgroup || daemon->conf.cgroup_root || !is_apart())
+		return;
+	snprintf(path, sizeof(path), "%s/vmsupd", daemon->cgroup);
+	if (mkdir(path, 0755) == 0 || errno == EEXIST)
+		(void)write_to(path, "cgroup.procs", "0");
+}
+
 static void name_it(struct vms_tenant *tenant)
 {
 	const struct vms_daemon *daemon = tenant->daemon;
@@ -239,22 +250,27 @@ void vms_cgroup_remove(struct vms_tenant *tenant)
 	tenant->cgroup = NULL;
 }
 
+static void leave(const struct vms_daemon *daemon)
+{
+	char path[4200];
+
+	snprintf(path, sizeof(path), "%s/vmsupd", daemon->cgroup);
+	if (is_apart()) {
+		/* Should they be empty. */
+		(void)rmdir(path);
+		(void)rmdir(daemon->cgroup);
+	} else if (daemon->is_leaving && access(path, F_OK) == 0) {
+		/* hand_down undone. */
+		(void)write_to(daemon->cgroup, "cgroup.subtree_control", "-memory -cpu -pids");
+		(void)write_to(daemon->cgroup, "cgroup.procs", "0");
+		(void)rmdir(path);
+	}
+}
+
 void vms_cgroup_leave(struct vms_daemon *daemon)
 {
-	/* Should it be empty. */
-	if (daemon->cgroup && !daemon->conf.cgroup_root && is_apart())
-		(void)rmdir(daemon->cgroup);
-	/* hand_down undone. */
-	if (daemon->cgroup && daemon->is_leaving && !daemon->conf.cgroup_root && !is_apart()) {
-		char path[4200];
-
-		snprintf(path, sizeof(path), "%s/vmsupd", daemon->cgroup);
-		if (access(path, F_OK) == 0) {
-			(void)write_to(daemon->cgroup, "cgroup.subtree_control", "-memory -cpu -pids");
-			(void)write_to(daemon->cgroup, "cgroup.procs", "0");
-			(void)rmdir(path);
-		}
-	}
+	if (daemon->cgroup && !daemon->conf.cgroup_root)
+		leave(daemon);
 	free(daemon->cgroup);
 	daemon->cgroup = NULL;
 }

@@ -144,6 +144,7 @@ __attribute__((noreturn)) static void become_supervisor(const struct vms_tenant 
 	int moved[5];
 	sigset_t none;
 
+	vms_cgroup_enter(tenant->daemon);
 	if (stream >= 0 && (dup2(stream, STDOUT_FILENO) < 0 || dup2(stream, STDERR_FILENO) < 0))
 		_exit(125);
 	/* First out of the way of the numbers that they shall have. */

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "vmsup/base/fd.h"
@@ -115,6 +116,8 @@ int vms_supervise_main(bool adopt)
 	int status, cgroup;
 
 	close_on_exec(adopt);
+	/* It was executed by a link, and is not to die by `pkill vmsupd`. */
+	prctl(PR_SET_NAME, "vms-supervisor");
 	vms_rlimits_lift(&given);
 	if (vms_rlimits_check(&err) < 0 || vms_start_read(VMS_START_START, &start, &err) < 0)
 		return give_up(&err);

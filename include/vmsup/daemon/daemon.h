@@ -177,6 +177,11 @@ VMS_MUST_CHECK int vms_link_lock(const struct vms_tenant *tenant, int *ret_fd);
 void vms_cgroup_find(struct vms_daemon *daemon);
 /** Make that of @tenant with its limits; tenant->cgroup stays NULL when it gets none. */
 void vms_cgroup_make(struct vms_tenant *tenant);
+/**
+ * By a supervisor that has just been forked: leave the unit of vmsupd, which it outlives. A service manager would take it for
+ * something forgotten there.
+ */
+void vms_cgroup_enter(const struct vms_daemon *daemon);
 /** SIGKILL to all in it. */
 void vms_cgroup_kill(const struct vms_tenant *tenant);
 /** The same of one that another vmsupd has made, if it has. */
