@@ -138,6 +138,15 @@ static int send_ask(struct vms_relay *relay)
 	return r;
 }
 
+static bool is_there(const struct vms_relay *relay)
+{
+	for (const struct vms_tenant *t = relay->client->server->daemon->tenants; t; t = t->hh.next) {
+		if (t->supervisor == relay->pid)
+			return true;
+	}
+	return false;
+}
+
 static void on_tick(void *arg, int fd, unsigned int events)
 {
 	struct vms_relay *relay = arg;
@@ -148,8 +157,10 @@ static void on_tick(void *arg, int fd, unsigned int events)
 	if (read(fd, &ticks, sizeof(ticks)) < 0)
 		return;
 	if (relay->ask)
-		r = send_ask(relay);
-	if (r < 0 && r != -EAGAIN)
+		r = is_there(relay) ? send_ask(relay) : -ESRCH;
+	if (r == -ESRCH)
+		finish(relay, NULL, r, "the tenant's supervisor has just ended: ask again");
+	else if (r < 0 && r != -EAGAIN)
 		finish(relay, NULL, r, "the tenant's supervisor cannot be asked");
 	else if (++relay->ticks > MAX_TICKS)
 		finish(relay, NULL, -ETIMEDOUT, "the tenant's supervisor gave no answer in time");

@@ -362,6 +362,79 @@ def dies_all_the_time():
             d.until(lambda: len(ours(lambda a: a[0] == "sleep" and a[1][:2] == "88")) == len(running()), "and what it has started")
 
 
+VERBS = ("hello status stats maps explain ps limit policy events trace start stop restart reload enable disable").split()
+ODD = [None, True, False, 0, -1, 1, 7, 2**31, 2**53, -2**63, 1.5, "", "one", "two", "nobody", "no such", "..", "a/b", "\u0000", "\ud7ff" * 40,
+       "x" * 5000, [], {}, ["one"], {"one": 1}, [[[[[]]]]], "max-commit", "1G"]
+LIMITS = "commit va maps heap stack max-commit tree-max-commit max-va nonsense".split()
+
+
+def mutated(dice, number):
+    """A request, some of it as it should be."""
+    ask = {"verb": dice.choice(VERBS), "id": number}
+    for key in "tenant", "pid", "max", "save", "follow", "version", "verb", "id", "raw", "n":
+        roll = dice.random()
+        if key == "tenant" and roll < 0.7:
+            ask[key] = dice.choice(["one", "two"])
+        elif key == "max" and roll < 0.3:
+            ask[key] = {dice.choice(LIMITS): dice.choice(ODD + [1 << 30] * 20) for _ in range(dice.randrange(4))}
+        elif roll > (0.97 if key in ("verb", "id") else 0.9):
+            ask[key] = dice.choice(ODD)
+    data = bytearray(json.dumps(ask).encode())
+    for _ in range(dice.choice([0, 0, 0, 0, 1, 5])):
+        at = dice.randrange(len(data))
+        data[at:at + dice.randrange(3)] = bytes(dice.randrange(256) for _ in range(dice.randrange(3)))
+    return bytes(data)
+
+
+@s.case
+def mutated_requests():
+    """requests of every kind, changed at random, of root, an operator and a tenant's user: each is answered, and vmsupd neither ends nor grows"""
+    seed = int(os.environ.get("VMSUP_SEED", 0)) or random.randrange(1 << 30)
+    print("# VMSUP_SEED=%d" % seed)
+    dice = random.Random(seed)
+
+    def connect(uid, groups):
+        os.setgroups(groups)
+        os.seteuid(uid)
+        try:
+            return Line(d.socket)
+        finally:
+            os.seteuid(0)
+            os.setgroups([])
+    with Daemon("socket-group: daemon\n", one="command: [sleep, '100000']\nuser: nobody\n", two="command: [sleep, '100000']\n") as d:
+        for name in "one", "two":
+            d.wait_state(name, "running")
+        users = ((0, []), (4242, [1]), (t.NOBODY, []))
+        lines, sizes, answers = {u[0]: connect(*u) for u in users}, [], 0
+        end = time.monotonic() + (300 if os.environ.get("VMSUP_SOAK") else 8)
+        number = 0
+        while time.monotonic() < end:
+            number += 1
+            uid, groups = dice.choice(users)
+            try:
+                lines[uid].send(mutated(dice, number))
+                # Events that are followed come in between, without a number.
+                while "id" not in (lines[uid].receive() or {"id": None}):
+                    pass
+                answers += 1
+                hang_up = dice.random() < 0.02
+            except (BrokenPipeError, ConnectionResetError):
+                hang_up = True
+            if hang_up or dice.random() < 0.01:
+                lines[uid].close()
+                lines[uid] = connect(uid, groups)
+            if number % 500 == 0:
+                sizes.append(int(t.read_text("/proc/%d/statm" % d.proc.pid).split()[1]))
+        for line in lines.values():
+            line.close()
+        print("# %d answers, pages %r" % (answers, sizes[::max(1, len(sizes) // 5)]))
+        t.require(answers > 500, "%d answers" % answers)
+        t.require(sizes[-1] - sizes[len(sizes) // 3] < 500, "it grows: %r" % sizes)
+        for name in "one", "two":
+            # It may be ending just now.
+            d.until(lambda: d.vmsup("start", name) and d.of(name)["state"] == "running", "%s can be started" % name)
+
+
 def goes_on(how):
     with Daemon("", one="command: [%s, -c, %s, %s]\nrange: 64K-0x7fff00000000\n" % (PYTHON, json.dumps(LOW), how)) as d:
         was = d.wait_state("one", "running")
