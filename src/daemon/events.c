@@ -1,14 +1,10 @@
 /* What has happened to tenants: to the log, to a ring of the last, to those that listen. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <time.h>
-
-#include <config.h>
-
-#ifdef HAVE_SYSTEMD
-#include <systemd/sd-journal.h>
-#endif
 
 #include "vmsup/base/log.h"
 #include "vmsup/daemon/daemon.h"
@@ -61,7 +57,8 @@ static void log_event(const char *tenant, const char *what, const json_t *event)
 {
 	const json_t *reason = json_object_get(event, "reason"), *status = json_object_get(event, "status"),
 		     *pid = json_object_get(event, "pid");
-	char more[640] = "";
+	const bool is_trouble = strcmp(what, "failed") == 0 || strcmp(what, "lost") == 0 || strcmp(what, "held") == 0;
+	char more[640] = "", text[800];
 
 	if (json_is_string(reason))
 		snprintf(more, sizeof(more), ": %s", json_string_value(reason));
@@ -69,16 +66,9 @@ static void log_event(const char *tenant, const char *what, const json_t *event)
 		snprintf(more, sizeof(more), ": %s", json_string_value(status));
 	else if (json_is_integer(pid))
 		snprintf(more, sizeof(more), ": process %" JSON_INTEGER_FORMAT, json_integer_value(pid));
-#ifdef HAVE_SYSTEMD
-	/* Set by the service manager when stderr is the journal. */
-	if (getenv("JOURNAL_STREAM")) {
-		sd_journal_send("MESSAGE=tenant %s: %s%s", tenant, what, more, "PRIORITY=%d",
-				strcmp(what, "failed") == 0 || strcmp(what, "lost") == 0 || strcmp(what, "held") == 0 ? 4 : 6,
-				"VMSUP_TENANT=%s", tenant, "VMSUP_EVENT=%s", what, NULL);
-		return;
-	}
-#endif
-	vms_log("tenant %s: %s%s", tenant, what, more);
+	snprintf(text, sizeof(text), "tenant %s: %s%s", tenant, what, more);
+	if (!vms_notify_journal(tenant, what, is_trouble ? LOG_WARNING : LOG_INFO, text))
+		vms_log("%s", text);
 }
 
 void vms_event(struct vms_tenant *tenant, const char *what, json_t *more)

@@ -564,6 +564,7 @@ def apart_from_the_unit():
 
 
 JOURNAL = "/run/systemd/journal/stdout"
+ENTRIES = "/run/systemd/journal/socket"
 
 
 @s.case
@@ -576,11 +577,19 @@ def streams():
     sock.bind(JOURNAL)
     sock.listen(8)
     sock.settimeout(30)
+    entries = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    entries.bind(ENTRIES)
+    entries.settimeout(30)
+    entries.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
     say = "command: [sh, -c, 'echo I am %s; exec sleep 1000']\n"
     try:
         with Daemon("", one=say % "one", two=say % "two") as d:
             d.stop()
-            d.start(env={"JOURNAL_STREAM": "1:2"})
+            st = os.stat(d.log)
+            d.start(env={"JOURNAL_STREAM": "%d:%d" % (st.st_dev, st.st_ino)})
+            fields = dict(x.split("=", 1) for x in entries.recv(4096).decode().splitlines())
+            t.require(fields.pop("VMSUP_TENANT") in ("one", "two") and fields.pop("MESSAGE").startswith("tenant ") and
+                      fields == {"PRIORITY": "6", "SYSLOG_IDENTIFIER": "vmsupd", "VMSUP_EVENT": "start"}, "%r" % fields)
             got = {}
             for _ in range(2):
                 line = sock.accept()[0]
@@ -593,9 +602,22 @@ def streams():
             t.require(sorted(got) == ["vmsup-one", "vmsup-two"] and "I am one" in got["vmsup-one"] and "I am two" in got["vmsup-two"], "%r" % got)
             inode = lambda pid: os.stat("/proc/%d/fd/2" % pid).st_ino
             t.require(len({inode(p) for p in (d.proc.pid, d.of("one")["pid"], d.of("two")["pid"])}) == 3, "they share one")
+            # A journal that does not read: not even one event more may keep vmsupd waiting.
+            for _ in range(40):
+                d.ok("restart", "one")
+                d.wait_state("one", "running")
+                sock.accept()[0].close()
+            # What it had no room for is on stderr, as is everything where stderr is something else.
+            d.until(lambda: "tenant one: start" in d.text(), "what the journal had no room for")
+            d.stop()
+            os.truncate(d.log, 0)
+            d.start(env={"JOURNAL_STREAM": "1:2"})
+            d.until(lambda: d.text().count("I am") == 2 and d.text().count(": start") == 2, "all on stderr")
     finally:
         sock.close()
+        entries.close()
         os.unlink(JOURNAL)
+        os.unlink(ENTRIES)
 
 
 @s.case

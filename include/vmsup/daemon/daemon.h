@@ -202,6 +202,8 @@ void vms_notify_status(const struct vms_daemon *daemon);
 void vms_notify_keep(const struct vms_tenant *tenant, const char *what, int fd);
 /** Take all of @tenant out of it. */
 void vms_notify_drop(const struct vms_tenant *tenant);
+/** An entry of the journal with the fields VMSUP_TENANT and VMSUP_EVENT. False: stderr is not the journal, or it has no room now. */
+VMS_MUST_CHECK bool vms_notify_journal(const char *tenant, const char *what, int priority, const char *text);
 /**
  * A stream to the journal for what @tenant writes, of its own: what is done to a shared one is done to all. The caller's; -1: none, or the
  * journal is not where stderr goes.
