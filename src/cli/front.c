@@ -39,6 +39,7 @@ struct front {
 	bool want_verdict;
 	bool ended; /* the program; wait_status is its own from then on */
 	bool leaving;
+	bool owes_resumed; /* for a STOPPED that is dealt with */
 	bool sees_off; /* the supervisor is ending, too */
 	int wait_status; /* what this process ends like, as wait(2) tells it */
 };
@@ -81,21 +82,29 @@ static bool program_is_not_stopped(const struct front *f)
 	return f->program && ((kill(f->program, 0) < 0 && errno == ESRCH) || vms_proc_status(f->program, &status) == 0);
 }
 
+static bool has_pending(int sig)
+{
+	sigset_t set;
+
+	return sigpending(&set) == 0 && sigismember(&set, sig) == 1;
+}
+
 /*
  * Stop as the program did, so that the shell sees it. Returns when somebody continues us. In an
  * orphaned group the kernel stops nobody by a terminal's signal, and then this returns at once.
  *
- * The program may have been continued since the message was written. So the signal is raised
- * while it is blocked, which makes the kernel forget an earlier SIGCONT, then the program is
- * looked at, and only then the signal is let in: a SIGCONT in between makes the kernel
- * forget it. With SIGSTOP, which cannot be blocked, a moment stays open, until the supervisor's
- * next SIGCONT.
+ * The program may have been continued since the message was written. A SIGCONT of ours that is pending has come since: what came
+ * before RESUMED has been dealt with, and a stop signal for all of the group would have taken it along. Then the signal is raised
+ * while it is blocked, the program is looked at, and only then the signal is let in: a SIGCONT in between makes the kernel forget it.
+ * With SIGSTOP, which cannot be blocked, a moment stays open, until the supervisor's next SIGCONT.
  */
 static void stop_self(struct front *f, int sig)
 {
 	const struct timespec at_once = { 0 };
 	sigset_t set;
 
+	if (has_pending(SIGCONT))
+		return;
 	if (!is_stop(sig)) {
 		if (!program_is_not_stopped(f))
 			raise(SIGSTOP);
@@ -219,9 +228,7 @@ static void on_message(struct front *f, struct vms_front_msg *m)
 		/* More has happened since: that tells. */
 		if (!has_message(f))
 			stop_self(f, m->value);
-		/* What continued us is to have reached all of our group first. */
-		vms_witness_wait();
-		tell(f, VMS_FRONT_RESUMED, 0);
+		f->owes_resumed = true;
 		break;
 	case VMS_FRONT_LAST:
 		f->sees_off = true;
@@ -379,6 +386,12 @@ static void watch(struct front *f)
 		/* In this order, so that a signal meets what is known of the program by now. */
 		read_messages(f);
 		read_signals(f);
+		if (f->owes_resumed && !f->leaving) {
+			/* What continued us is to have reached all of our group first. */
+			vms_witness_wait();
+			f->owes_resumed = false;
+			tell(f, VMS_FRONT_RESUMED, 0);
+		}
 	}
 }
 

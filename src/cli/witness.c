@@ -5,6 +5,7 @@
 #include "vmsup/cli/witness.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "vmsup/base/fd.h"
+#include "vmsup/host/proc.h"
 
 /* An int a packet each way: a signal, "is it pending here?", and it is taken off; 0, "is a stop signal?", and it stays. */
 #define ANY_STOP 0
@@ -89,6 +91,33 @@ void vms_witness_wait(void)
 	(void)!setpgid(0, getpgrp());
 }
 
+static bool exchange(const struct vms_witness *w, int sig, int *ret_answer)
+{
+	struct pollfd p = { .fd = w->fd, .events = POLLIN };
+	struct vms_proc_status status;
+
+	if (send(w->fd, &sig, sizeof(sig), MSG_NOSIGNAL) != sizeof(sig))
+		return false;
+	/* It may be stopped while it is asked. */
+	while (poll(&p, 1, 200) == 0) {
+		if (vms_proc_status(w->pid, &status) == 0 && status.state == 'T')
+			kill(w->pid, SIGCONT);
+	}
+	return recv(w->fd, ret_answer, sizeof(*ret_answer), 0) == sizeof(*ret_answer);
+}
+
+/* SIGSTOP to the group stops it, too. A SIGCONT to the group has continued it; then there was none, and ours is not to be taken for one. */
+static bool continue_it(const struct vms_witness *w)
+{
+	struct vms_proc_status status;
+	int answer;
+
+	if (vms_proc_status(w->pid, &status) < 0 || status.state != 'T')
+		return false;
+	kill(w->pid, SIGCONT);
+	return exchange(w, SIGCONT, &answer);
+}
+
 bool vms_witness_ask(struct vms_witness *w, int sig, bool guess)
 {
 	int answer;
@@ -97,8 +126,9 @@ bool vms_witness_ask(struct vms_witness *w, int sig, bool guess)
 		return guess;
 	/* We may be served before the witness. */
 	vms_witness_wait();
-	if (send(w->fd, &sig, sizeof(sig), MSG_NOSIGNAL) == sizeof(sig) &&
-	    recv(w->fd, &answer, sizeof(answer), 0) == sizeof(answer))
+	if (continue_it(w) && sig == SIGCONT)
+		return false;
+	if (exchange(w, sig, &answer))
 		return answer;
 	vms_witness_stop(w);
 	return guess;

@@ -107,7 +107,7 @@ def goes_on(term, group):
 
 @s.case_for(MINE)
 def ctrl_z_of_execs(way):
-    """Ctrl-Z at any moment of a program that executes one after the other, and right after fg: it stops once, and stays"""
+    """Ctrl-Z, or SIGSTOP to the job, at any moment of a program that executes one after the other, and right after fg: it stops once"""
     term = shell(way)
     term.wait(r"\$ \Z")
     group = term.foreground()
@@ -119,7 +119,10 @@ def ctrl_z_of_execs(way):
         if i % 4 == 3:
             time.sleep(0.15)
             t.require(term.foreground() != group, "it was stopped again")
-        term.type("\x1a")
+        if i % 3 == 1:
+            os.killpg(term.foreground(), signal.SIGSTOP)
+        else:
+            term.type("\x1a")
         term.wait(r"Stopped")
         term.wait(r"\$ \Z")
         if i % 4 == 1:
@@ -135,6 +138,17 @@ def ctrl_z_of_execs(way):
     term.type("echo status=$?\n")
     term.wait(r"status=131\n")
     leave(term)
+
+
+@s.case_for(MINE)
+def continued_alone(way):
+    """SIGSTOP to all of a job, then SIGCONT to vmsup run alone: the program goes on"""
+    proc = t.start(way, ["sleep", "1"])
+    time.sleep(0.4)
+    os.killpg(proc.pid, signal.SIGSTOP)
+    time.sleep(0.2)
+    os.kill(proc.pid, signal.SIGCONT)
+    t.expect(t.finish(proc, 20), 0)
 
 
 @s.case_for(MINE)
