@@ -12,6 +12,7 @@
 #include "vmsup/conf/config.h"
 #include "vmsup/conf/profile.h"
 #include "vmsup/conf/tenant.h"
+#include "vmsup/host/machine.h"
 
 static const char check_help[] =
 	"Usage: vmsup check FILE|DIR...\n"
@@ -73,8 +74,9 @@ static int check_tenant(const char *path, const struct vms_config_tell *all, str
 
 static int check_folder(const char *path, const struct vms_config_tell *all, struct vms_err *err)
 {
+	const struct vms_range addresses = vms_machine_addresses();
 	struct vms_daemon_conf conf;
-	int r = vms_daemon_conf_load(path, NULL, NULL, 0, all, &conf, err);
+	int r = vms_daemon_conf_load(path, NULL, &addresses, NULL, 0, all, &conf, err);
 
 	if (r == 0)
 		vms_daemon_conf_done(&conf);

@@ -220,8 +220,8 @@ static int make_words(struct vms_tenant_conf *conf, struct vms_err *err)
 	return vms_tenant_append(&conf->words, &conf->nr_words, text, strlen(text), err);
 }
 
-int vms_daemon_conf_load(const char *folder, const char *saved, const struct vms_slice *kept, size_t nr_kept,
-			 const struct vms_config_tell *tell, struct vms_daemon_conf *ret_conf, struct vms_err *err)
+int vms_daemon_conf_load(const char *folder, const char *saved, const struct vms_range *addresses, const struct vms_slice *kept,
+			 size_t nr_kept, const struct vms_config_tell *tell, struct vms_daemon_conf *ret_conf, struct vms_err *err)
 {
 	struct vms_daemon_conf conf = { .slice = (uint64_t)4 << 30 };
 	struct counting counting = { .tell = tell };
@@ -248,7 +248,7 @@ int vms_daemon_conf_load(const char *folder, const char *saved, const struct vms
 	result = result < 0 ? result : r;
 	if (result == 0) {
 		why = (struct vms_err)VMS_ERR_INIT;
-		result = vms_pool_assign(&conf, kept, nr_kept, &why);
+		result = vms_pool_assign(&conf, addresses, kept, nr_kept, &why);
 		for (size_t i = 0; result == 0 && i < conf.nr_tenants; i++)
 			result = make_words(&conf.tenants[i], &why);
 		if (result < 0)

@@ -57,6 +57,36 @@ static int check_explicit(const struct vms_daemon_conf *conf, const struct vms_s
 	return 0;
 }
 
+/* @what, for example "tenant one: range", of @path */
+static int check_addresses(const struct vms_range *range, const struct vms_range *addresses, const char *what, const char *name,
+			   const char *path, struct vms_err *err)
+{
+	/* --va-bits 47 ends one page above all programs of most machines. */
+	const vms_addr_t end = range->end - addresses->end <= VMS_PAGE_SIZE ? addresses->end : range->end;
+
+	if (range->start < addresses->start)
+		return vms_err_set(err, -EINVAL, "%s%s starts at 0x%llx, and programs of this machine have no addresses below 0x%llx "
+				   "(vm.mmap_min_addr) (%.200s)", what, name, (unsigned long long)range->start,
+				   (unsigned long long)addresses->start, path);
+	if (end > addresses->end)
+		return vms_err_set(err, -EINVAL, "%s%s ends at 0x%llx, and programs of this machine have no addresses above 0x%llx (%.200s)", what,
+				   name, (unsigned long long)range->end, (unsigned long long)addresses->end, path);
+	return 0;
+}
+
+static int check_all_addresses(const struct vms_daemon_conf *conf, const struct vms_range *addresses, struct vms_err *err)
+{
+	int r = conf->has_pool ? check_addresses(&conf->pool, addresses, "the pool", "", "vmsup.conf", err) : 0;
+
+	for (size_t i = 0; r == 0 && i < conf->nr_tenants; i++) {
+		const struct vms_tenant_conf *t = &conf->tenants[i];
+
+		if (t->has_range)
+			r = check_addresses(&t->range, addresses, "the range of tenant ", t->name, t->path, err);
+	}
+	return r;
+}
+
 /* What runs stays where it is. */
 static void keep_slices(struct vms_daemon_conf *conf, const struct vms_slice *kept, size_t nr_kept)
 {
@@ -97,10 +127,13 @@ static int find_slice(const struct vms_daemon_conf *conf, const struct vms_slice
 			   t->name, (unsigned long long)size, last ? ", beside tenant " : "", last ? last : "", t->path);
 }
 
-int vms_pool_assign(struct vms_daemon_conf *conf, const struct vms_slice *kept, size_t nr_kept, struct vms_err *err)
+int vms_pool_assign(struct vms_daemon_conf *conf, const struct vms_range *addresses, const struct vms_slice *kept, size_t nr_kept,
+		    struct vms_err *err)
 {
-	int r = check_explicit(conf, kept, nr_kept, err);
+	int r = check_all_addresses(conf, addresses, err);
 
+	if (r == 0)
+		r = check_explicit(conf, kept, nr_kept, err);
 	if (r < 0)
 		return r;
 	keep_slices(conf, kept, nr_kept);

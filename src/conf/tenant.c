@@ -257,6 +257,9 @@ VMS_TAKE(take_stop_signal)
 	return conf->stop_signal ? 0 : vms_tenant_wrong_word(key, word, err);
 }
 
+/* bytes; the image and the stack of a small program take half of it */
+#define MIN_SLICE ((uint64_t)1 << 20)
+
 int vms_tenant_parse_slice(const struct vms_key *key, const char *word, uint64_t *ret_size, struct vms_err *err)
 {
 	uint64_t size;
@@ -264,6 +267,8 @@ int vms_tenant_parse_slice(const struct vms_key *key, const char *word, uint64_t
 	if (vms_num_parse(word, NULL, &size) < 0 || !size || size % VMS_PAGE_SIZE)
 		return vms_err_set(err, -EINVAL, "%s: '%.100s' is no size in whole pages of 4096 bytes; write for example %s: %s", key->name,
 				   word, key->name, key->example);
+	if (size < MIN_SLICE)
+		return vms_err_set(err, -EINVAL, "%s: '%.100s' holds no program: ask for 1M at least", key->name, word);
 	*ret_size = size;
 	return 0;
 }
@@ -375,6 +380,12 @@ static int load_profile(struct vms_tenant_conf *conf, enum place place, struct v
 	return profile ? vms_profile_load(profile, &conf->settings[place - 1], err) : 0;
 }
 
+/* Nobody knows where vmsupd was started. */
+static int check_file(const char *key, const char *path, struct vms_err *err)
+{
+	return path && *path != '/' ? vms_err_set(err, -EINVAL, "%s: '%.100s' is no path from / on", key, path) : 0;
+}
+
 /* All of it together, as the run options that it will be. */
 static int check_options(struct vms_tenant_conf *conf, struct vms_err *err)
 {
@@ -390,9 +401,17 @@ static int check_options(struct vms_tenant_conf *conf, struct vms_err *err)
 	if (r == 0 && !conf->range_auto && draft.options.has_range) {
 		conf->has_range = true;
 		conf->range = draft.options.range;
+	} else if (r == 0 && !conf->range_auto && draft.options.va_bits) {
+		/* From 64K on; see vmsup(1). */
+		conf->has_range = true;
+		conf->range = (struct vms_range){ 0x10000, (vms_addr_t)1 << draft.options.va_bits };
 	}
 	if (r == 0 && draft.options.mode == VMS_MODE_FENCE && vms_limits_any(&draft.options.tree_limits))
 		r = vms_err_set(err, -EINVAL, "limits need mode: supervise");
+	if (r == 0)
+		r = check_file("trace", draft.options.trace_file, err);
+	if (r == 0)
+		r = check_file("stats", draft.options.stats_file, err);
 	vms_draft_done(&draft);
 	return r;
 }

@@ -19,6 +19,7 @@
 #include "vmsup/base/fd.h"
 #include "vmsup/base/log.h"
 #include "vmsup/daemon/metrics.h"
+#include "vmsup/host/machine.h"
 
 /* metrics-file is written so often. */
 #define METRICS_S 15
@@ -39,6 +40,7 @@ static int load(const struct vms_daemon *daemon, struct vms_daemon_conf *ret_con
 {
 	const size_t nr = HASH_COUNT(daemon->tenants);
 	struct vms_slice *kept = calloc(nr + 1, sizeof(*kept));
+	const struct vms_range addresses = vms_machine_addresses();
 	char saved[4096];
 	size_t n = 0;
 	int r;
@@ -50,7 +52,7 @@ static int load(const struct vms_daemon *daemon, struct vms_daemon_conf *ret_con
 			kept[n++] = (struct vms_slice){ t->name, t->range };
 	}
 	snprintf(saved, sizeof(saved), "%s/overrides", daemon->options.state);
-	r = vms_daemon_conf_load(daemon->options.config, saved, kept, n, NULL, ret_conf, err);
+	r = vms_daemon_conf_load(daemon->options.config, saved, &addresses, kept, n, NULL, ret_conf, err);
 	free(kept);
 	return r;
 }

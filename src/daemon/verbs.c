@@ -147,18 +147,72 @@ static int save_key(const struct vms_daemon *daemon, const char *name, const cha
 	return r;
 }
 
+/* What a file says now, to be written back. NULL: it is not there, or no memory. */
+static char *remember(const char *path)
+{
+	vms_autofd fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[16384];
+	ssize_t n = fd < 0 ? -1 : vms_fd_read_all(fd, text, sizeof(text) - 1);
+
+	return n < 0 ? NULL : strndup(text, (size_t)n);
+}
+
+static void write_back(const char *path, const char *text)
+{
+	vms_autofd fd = -1;
+
+	if (!text) {
+		(void)unlink(path);
+		return;
+	}
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	if (fd >= 0)
+		vms_ignore(vms_fd_write_all(fd, text, strlen(text)));
+}
+
+/* A key and what it is to be, for save. */
+struct saved_key {
+	char name[32];
+	const char *value;
+};
+
+/*
+ * Save @nr keys of tenant @name and read the configuration again; when that fails all is as it was. The record of the tenant may be
+ * gone afterwards. 0, or a negative errno with a sentence.
+ */
+static int save(struct vms_daemon *daemon, const char *name, const struct saved_key *keys, size_t nr, struct vms_err *err)
+{
+	struct vms_err why = VMS_ERR_INIT;
+	char path[4096], *old;
+	int r = 0;
+
+	snprintf(path, sizeof(path), "%s/overrides/%s.conf", daemon->options.state, name);
+	old = remember(path);
+	for (size_t i = 0; r == 0 && i < nr; i++)
+		r = save_key(daemon, name, keys[i].name, keys[i].value);
+	if (r < 0) {
+		vms_ignore(vms_err_set(err, r, "this cannot be saved in %.200s/overrides: %s", daemon->options.state, strerror(-r)));
+	} else {
+		r = vms_daemon_reload(daemon, &why);
+		if (r < 0)
+			vms_ignore(vms_err_set(err, r, "this cannot be saved as long as the configuration would be wrong: %.400s", why.text));
+	}
+	if (r < 0)
+		write_back(path, old);
+	free(old);
+	return r;
+}
+
 static int set_start(struct vms_client *client, struct vms_tenant *tenant, const char *how, json_t **ret_result, struct vms_err *err)
 {
 	struct vms_daemon *daemon = client->server->daemon;
-	char *name = strdup(tenant->name);
-	int r = name ? save_key(daemon, name, "start", how) : -ENOMEM;
+	const struct saved_key key = { "start", how };
+	char name[VMS_TENANT_NAME_MAX + 1];
+	int r;
 
-	if (r < 0)
-		vms_ignore(vms_err_set(err, r, "this cannot be saved for tenant %s: %s", tenant->name, strerror(-r)));
-	else
-		r = vms_daemon_reload(daemon, err);
-	tenant = name ? vms_tenant_find(daemon, name) : NULL;
-	free(name);
+	snprintf(name, sizeof(name), "%s", tenant->name);
+	r = save(daemon, name, &key, 1, err);
+	tenant = vms_tenant_find(daemon, name);
 	if (r == 0)
 		*ret_result = tenant ? vms_tenant_status(tenant) : json_object();
 	return r;
@@ -238,22 +292,19 @@ struct saving {
 static int save_limits(void *arg, struct vms_err *err)
 {
 	struct saving *s = arg;
+	struct saved_key keys[VMS_NR_LIMITS];
 	struct vms_err why = VMS_ERR_INIT;
-	char key[32];
-	int r = 0;
+	size_t nr = 0;
+	int r;
 
-	for (int i = VMS_LIMIT_VA; r == 0 && i < VMS_NR_LIMITS; i++) {
-		snprintf(key, sizeof(key), "tree-max-%s", vms_limit_name((enum vms_limit)i));
-		if (s->set[i])
-			r = save_key(s->daemon, s->name, key, s->value[i]);
+	for (int i = VMS_LIMIT_VA; i < VMS_NR_LIMITS; i++) {
+		if (!s->set[i])
+			continue;
+		snprintf(keys[nr].name, sizeof(keys[nr].name), "tree-max-%s", vms_limit_name((enum vms_limit)i));
+		keys[nr++].value = s->value[i];
 	}
-	if (r < 0)
-		return vms_err_set(err, r, "the limit cannot be saved in %.200s/overrides%s: %s", s->daemon->options.state,
-				   s->runs ? ", and holds until the tenant ends" : "", strerror(-r));
-	r = vms_daemon_reload(s->daemon, &why);
-	return r < 0 ? vms_err_set(err, r, "the limit is saved, but the next start is as before until the configuration is right: %.300s",
-				   why.text) :
-		       0;
+	r = save(s->daemon, s->name, keys, nr, &why);
+	return r < 0 ? vms_err_set(err, r, "%s%s", s->runs ? "the limit holds until the tenant ends: " : "", why.text) : 0;
 }
 
 static struct saving *make_saving(const struct vms_tenant *tenant, const json_t *max)
@@ -297,6 +348,8 @@ static bool are_limits(json_t *max)
 	return json_object_size(max);
 }
 
+#define WHICH "limit: which one is to be saved? give --max-commit, --max-va or --max-maps (in max: commit, va, maps, each a number or null)"
+
 static int do_limit(struct vms_client *client, struct vms_tenant *tenant, const json_t *ask, json_t **ret_result, struct vms_err *err)
 {
 	json_t *max = json_object_get(ask, "max");
@@ -306,6 +359,8 @@ static int do_limit(struct vms_client *client, struct vms_tenant *tenant, const 
 
 	if ((json_object_size(max) || saves) && client->right < VMS_RIGHT_ALL)
 		return vms_err_set(err, -EPERM, "limits are policy: only root may change them");
+	if (saves && !json_object_size(max))
+		return vms_err_set(err, -EINVAL, WHICH);
 	if (saves) {
 		saving = make_saving(tenant, max);
 		if (!saving)
@@ -314,7 +369,7 @@ static int do_limit(struct vms_client *client, struct vms_tenant *tenant, const 
 	/* For its next start. The record of the tenant may be gone afterwards. */
 	if (saves && !tenant->supervisor) {
 		r = are_limits(max) ? save_limits(saving, err) :
-				      vms_err_set(err, -EINVAL, "limit: which one is to be saved? max has commit, va and maps, each a number or null");
+				      vms_err_set(err, -EINVAL, WHICH);
 		free(saving);
 		if (r == 0)
 			*ret_result = json_pack("{s:O}", "tree_limits", max);

@@ -149,6 +149,12 @@ void vms_machine_learn(struct vms_machine *ret_machine)
 	*ret_machine = m;
 }
 
+struct vms_range vms_machine_addresses(void)
+{
+	return (struct vms_range){ vms_page_up((vms_addr_t)read_number("/proc/sys/vm/mmap_min_addr", 65536)),
+				   has_57_bits() ? USER_END_56 : USER_END_47 };
+}
+
 /* arch/x86/mm/mmap.c mmap_base (6.18) */
 vms_addr_t vms_machine_i386_mmap_base(const struct vms_machine *machine, vms_addr_t stack_limit)
 {

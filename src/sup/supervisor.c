@@ -13,8 +13,11 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <linux/openat2.h>
 
 #include "vmsup/base/fd.h"
 #include "vmsup/host/rlimits.h"
@@ -27,7 +30,32 @@
 #define LOG_LINES 20
 #define LAST_WORD_MS 20
 
-static int open_output(const char *path, FILE **ret_file, struct vms_err *err)
+/*
+ * The file lies where root says, but it may lie where the tenant can put something else in its place. And what a supervisor that died
+ * wrote stays.
+ */
+static int open_of_tenant(const struct vms_sup *sup, const char *path)
+{
+	struct open_how how = {
+		.flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+		.mode = 0644,
+		.resolve = RESOLVE_NO_SYMLINKS,
+	};
+	vms_autofd fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!(S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_uid == geteuid()) && !S_ISCHR(st.st_mode))
+		return -EPERM;
+	if (S_ISREG(st.st_mode) && !sup->is_successor && ftruncate(fd, 0) < 0)
+		return -errno;
+	return vms_fd_steal(&fd);
+}
+
+static int open_output(const struct vms_sup *sup, const char *path, FILE **ret_file, struct vms_err *err)
 {
 	vms_autofd fd = -1;
 	FILE *file;
@@ -36,8 +64,18 @@ static int open_output(const char *path, FILE **ret_file, struct vms_err *err)
 		*ret_file = stderr;
 		return 0;
 	}
-	/* Appending, so that --stats and --trace to the same file do not overwrite each other. */
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
+	if (sup->board) {
+		fd = open_of_tenant(sup, path);
+		if (fd == -ELOOP)
+			return vms_err_set(err, fd, "%s goes by a symbolic link: name the file itself", path);
+		if (fd == -EPERM)
+			return vms_err_set(err, fd, "%s is no file of root's alone: remove it, or name another", path);
+		if (fd < 0)
+			return vms_err_set(err, fd, "%s cannot be written: %s", path, strerror(-fd));
+	} else {
+		/* Appending, so that --stats and --trace to the same file do not overwrite each other. */
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
+	}
 	file = fd < 0 ? NULL : fdopen(fd, "a");
 	if (!file)
 		return vms_err_set(err, -errno, "%s cannot be written: %s", path, strerror(errno));
@@ -361,9 +399,9 @@ static int start(struct vms_sup *sup, const struct vms_rlimits *given, struct vm
 	vms_machine_learn(&sup->machine);
 	r = vms_configure_check(sup, err);
 	if (r == 0 && sup->options.stats)
-		r = open_output(sup->options.stats_file, &sup->stats_file, err);
+		r = open_output(sup, sup->options.stats_file, &sup->stats_file, err);
 	if (r == 0 && sup->options.trace)
-		r = open_output(sup->options.trace_file, &sup->trace, err);
+		r = open_output(sup, sup->options.trace_file, &sup->trace, err);
 	if (r < 0)
 		return r;
 	r = sup->is_successor ? 0 : vms_cookie_draw(&sup->cookie);

@@ -56,13 +56,15 @@ static void tell(const char *sentence, void *arg)
 	strcat(told, "\n");
 }
 
+static const struct vms_range addresses = { 0x1000, 0x7ffffffff000 };
+
 static int load(const struct vms_slice *kept, size_t nr_kept)
 {
 	const struct vms_config_tell all = { .tell = tell };
 	char saved[128];
 
 	snprintf(saved, sizeof(saved), "%s/saved", folder);
-	return vms_daemon_conf_load(folder, saved, kept, nr_kept, &all, &conf, &err);
+	return vms_daemon_conf_load(folder, saved, &addresses, kept, nr_kept, &all, &conf, &err);
 }
 
 static const struct vms_tenant_conf *only(const char *text)
@@ -201,6 +203,11 @@ static const char *const wrong[][3] = {
 	{ "tenants.d/one.conf", "command: [a]\nstop-time: 10\n", "one.conf:2: stop-time: '10'" },
 	{ "tenants.d/one.conf", "command: [a]\ndirectory: tmp\n", "no absolute path" },
 	{ "tenants.d/one.conf", "command: [a]\nslice: 5000\n", "whole pages" },
+	{ "tenants.d/one.conf", "command: [a]\nslice: 4096\n", "holds no program" },
+	{ "tenants.d/one.conf", "command: [a]\nrange: 0-4G\n", "the range of tenant one starts at 0x0" },
+	{ "tenants.d/one.conf", "command: [a]\nrange: 64K-255T\n", "no addresses above 0x7ffffffff000" },
+	{ "tenants.d/one.conf", "command: [a]\nva-bits: 48\n", "no addresses above 0x7ffffffff000" },
+	{ "vmsup.conf", "pool: 200T-201T\n", "the pool ends at" },
 	{ "tenants.d/one.conf", "command: [a]\nuser: no-such-user\n", "there is no user 'no-such-user'" },
 	{ "tenants.d/one.conf", "command: [a]\nenvironment: {A: b, A: c}\n", "given a second time" },
 	{ "tenants.d/one.conf", "command: [a]\nenvironment: {1A: b}\n", "can be no name of a variable" },
@@ -293,6 +300,12 @@ START_TEST(ranges_in_the_pool_must_not_overlap)
 	put("vmsup.conf", "pool: 32G-64G\n");
 	ck_assert_msg(load(NULL, 0) == 0, "%s", err.text);
 	vms_daemon_conf_done(&conf);
+	/* A short name for a range. */
+	put("tenants.d/a.conf", "command: [a]\nva-bits: 47\n");
+	put("tenants.d/b.conf", "command: [a]\nrange: auto\n");
+	ck_assert_int_eq(load(NULL, 0), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "tenant b"));
+	ck_assert_ptr_nonnull(strstr(err.text, "beside tenant a"));
 }
 END_TEST
 

@@ -22,6 +22,8 @@ struct vms_machine {
 
 /** Learn. Maps and unmaps a few pages of the calling process. */
 void vms_machine_learn(struct vms_machine *ret_machine);
+/** Where mappings of a program may be at all: from vm.mmap_min_addr on, a whole page. */
+struct vms_range vms_machine_addresses(void);
 
 /** What lowest_mmap_base is for an i386 program that is executed with RLIMIT_STACK @stack_limit, in bytes. */
 vms_addr_t vms_machine_i386_mmap_base(const struct vms_machine *machine, vms_addr_t stack_limit);
