@@ -27,11 +27,11 @@ static vms_addr_t find_vdso_end(const struct vms_space *space)
 }
 
 /* A filter of the program's own might answer what is called there. From now on it would be noticed. */
-static bool is_filtered(pid_t tid)
+static bool is_filtered(const struct vms_sup *sup, pid_t tid)
 {
 	struct vms_proc_status status;
 
-	return vms_proc_status(tid, &status) < 0 || status.filters != 1;
+	return vms_proc_status(tid, &status) < 0 || status.filters != sup->board->filters;
 }
 
 vms_addr_t vms_rescue_stub(const struct vms_sup *sup, const struct vms_thread *thread, const struct vms_trap *trap)
@@ -42,7 +42,7 @@ vms_addr_t vms_rescue_stub(const struct vms_sup *sup, const struct vms_thread *t
 	if (!sup->board || trap->arch != VMS_ARCH_X86_64 || !mm || mm->space.arch != VMS_ARCH_X86_64 || sup->reloc_conf.verify)
 		return 0;
 	if (!mm->stub) {
-		end = is_filtered(thread->tid) ? 0 : find_vdso_end(&mm->space);
+		end = is_filtered(sup, thread->tid) ? 0 : find_vdso_end(&mm->space);
 		mm->stub = end ? vms_stub_place(end) : NO_STUB;
 	}
 	return mm->stub == NO_STUB ? 0 : mm->stub;

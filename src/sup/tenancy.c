@@ -215,8 +215,11 @@ void vms_tenancy_keep_limits(struct vms_sup *sup)
 void vms_tenancy_started(struct vms_sup *sup)
 {
 	struct vms_board *board = sup->board;
+	struct vms_proc_status own;
 
 	board->cookie = sup->cookie;
+	/* A service manager may have set some for all of its unit. */
+	board->filters = vms_proc_status(getpid(), &own) == 0 ? own.filters + 1 : 1;
 	board->seed = sup->seed;
 	board->random = sup->tasks.random;
 	board->main_pid = sup->main_pid;

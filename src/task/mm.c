@@ -239,7 +239,8 @@ int vms_tasks_load_mm(struct vms_tasks *tasks, struct vms_process *process)
 	}
 	if (arch_of_maps(tasks, &mm->maps) == VMS_ARCH_I386)
 		vms_mm_set_i386(tasks, mm);
-	parent = vms_tasks_parent(tasks, process);
+	/* Since it was adopted only the kernel knows it: it may have executed another program than its parent. */
+	parent = process->is_adopted ? NULL : vms_tasks_parent(tasks, process);
 	/* A parent that runs a program of the other kind by now is not what was copied. */
 	if (parent && parent->mm && parent->mm->space.arch != mm->space.arch)
 		parent = NULL;

@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """Limits: ENOMEM instead of an OOM kill; `vmsup limit`."""
 
-import ctypes
 import json
 import os
 import re
@@ -218,17 +217,6 @@ def inherited(way):
         t.require(32 <= n <= 40, "%d MiB" % n)
 
 
-def filter_nothing():
-    """A seccomp filter of its own, as a container's, that allows everything."""
-    class Program(ctypes.Structure):  # struct sock_fprog
-        _fields_ = [("len", ctypes.c_ushort), ("insns", ctypes.c_void_p)]
-    libc = ctypes.CDLL(None, use_errno=True)
-    allow = (ctypes.c_uint32 * 2)(0x6, 0x7fff0000)
-    program = Program(1, ctypes.addressof(allow))
-    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(program)):
-        raise OSError(ctypes.get_errno(), "prctl")
-
-
 @s.case
 def silent_elsewhere():
     """a supervisor that hangs is not to blame for a process that is none of its tree, but for its own"""
@@ -236,7 +224,7 @@ def silent_elsewhere():
     with t.Held(way, [t.place.guest("budget"), "hold"]) as g:
         supervisor = t.stat_of(g.pid)[2]
         with subprocess.Popen([sys.executable, "-c", "import time; print(); time.sleep(100)"], stdout=subprocess.PIPE,
-                              bufsize=0, preexec_fn=filter_nothing) as other:
+                              bufsize=0, preexec_fn=t.filter_nothing) as other:
             other.stdout.readline()
             os.kill(supervisor, signal.SIGSTOP)
             try:

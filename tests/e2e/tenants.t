@@ -46,6 +46,9 @@ import ctypes, signal, sys, threading
 libc = ctypes.CDLL(None)
 libc.mmap.restype = ctypes.c_long
 libc.mmap.argtypes = [ctypes.c_ulong, ctypes.c_ulong] + 4 * [ctypes.c_long]
+libc.syscall.restype = ctypes.c_long
+libc.mallopt(-2, 32 << 20)
+libc.mallopt(-1, 1 << 30)
 if sys.argv[1] == "handler":
     signal.signal(signal.SIGUSR1, lambda *a: 0)
 def low():
@@ -60,6 +63,14 @@ def low():
             print("wrong content", flush=True)
         if libc.munmap(ctypes.c_ulong(at), 8192) != 0:
             print("wrong: munmap", flush=True)
+        # The heap has to begin where this program's does, not where its parent's did; malloc has a stock and stays away.
+        if sys.argv[1] == "child":
+            top = libc.syscall(12, 0)
+            if libc.syscall(12, ctypes.c_ulong(top + 8192)) != top + 8192 or ctypes.string_at(top, 8192) != bytes(8192):
+                print("wrong: brk", flush=True)
+            ctypes.memset(top, 1, 8192)
+            if libc.syscall(12, ctypes.c_ulong(top)) != top:
+                print("wrong: brk back", flush=True)
         if sys.argv[1] == "lock" and (libc.mlockall(1) or libc.munlockall()):
             print("wrong: mlockall", flush=True)
 threads = [threading.Thread(target=low) for _ in range(2 if sys.argv[1] == "threads" else 0)]
@@ -436,7 +447,12 @@ def mutated_requests():
 
 
 def goes_on(how):
-    with Daemon("", one="command: [%s, -c, %s, %s]\nrange: 64K-0x7fff00000000\n" % (PYTHON, json.dumps(LOW), how)) as d:
+    # A child of the tenant's program that has executed another.
+    first = "sh, -c, '\"$0\" \"$@\"; :', " if how == "child" else ""
+    d = Daemon("", one="command: [%s%s, -c, %s, %s]\nrange: 64K-0x7fff00000000\n" % (first, PYTHON, json.dumps(LOW), how))
+    # As a service manager's for all of a unit.
+    d.preexec = t.filter_nothing if how == "filtered" else None
+    with d:
         was = d.wait_state("one", "running")
         d.until(lambda: json.loads(d.ok("stats", "--json", "one"))["remote"] > 50, "it makes remote calls")
         for _ in range(100 if os.environ.get("VMSUP_SOAK") else 8):
@@ -448,7 +464,7 @@ def goes_on(how):
         t.require(len(json.loads(d.ok("maps", "one", "--json"))["maps"]) > 5, "its maps")
 
 
-for HOW in "plain", "handler", "threads", "lock", "leader":
+for HOW in "plain", "handler", "threads", "lock", "leader", "child", "filtered":
     s.add("a supervisor that is killed during remote calls: they go on [%s]" % HOW, goes_on, HOW)
 
 

@@ -30,6 +30,7 @@ class Daemon:
         self.env = dict(t.place.env("root"), VMSUP_SOCKET=self.socket, **(env or {}))
         self.log = os.path.join(self.top, "log")
         self.proc = None
+        self.preexec = None
         self.write("vmsup.conf", conf)
         for name, text in tenants.items():
             self.tenant(name, text)
@@ -46,7 +47,7 @@ class Daemon:
 
     def start(self, env=None, **kw):
         with open(self.log, "ab") as log:
-            self.proc = subprocess.Popen(self.argv(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+            self.proc = subprocess.Popen(self.argv(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", preexec_fn=self.preexec,
                                          env=dict(self.env, **(env or {})), **kw)
         self.until(lambda: self.vmsup("status").returncode == 0 or self.proc.poll() is not None, "vmsupd answers")
         t.require(self.proc.poll() is None, "vmsupd has ended:\n" + self.text())

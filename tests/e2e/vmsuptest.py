@@ -784,6 +784,17 @@ class Terminal:
 # ---- TAP ----------------------------------------------------------------------------------------
 
 
+def filter_nothing():
+    """A seccomp filter of its own, as a container's, that allows everything."""
+    class Program(ctypes.Structure):  # struct sock_fprog
+        _fields_ = [("len", ctypes.c_ushort), ("insns", ctypes.c_void_p)]
+    libc = ctypes.CDLL(None, use_errno=True)
+    allow = (ctypes.c_uint32 * 2)(0x6, 0x7fff0000)
+    program = Program(1, ctypes.addressof(allow))
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(program)):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
 class Suite:
     def __init__(self):
         self.cases = []

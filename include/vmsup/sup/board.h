@@ -21,7 +21,7 @@
 #include "vmsup/trap/listener.h"
 
 #define VMS_BOARD_MAGIC UINT64_C(0x766d737570626431)
-#define VMS_BOARD_VERSION 2
+#define VMS_BOARD_VERSION 3
 /** Latency of decisions: bucket i counts those of less than 2^i microseconds, the last all that took longer. */
 #define VMS_BOARD_BUCKETS 20
 
@@ -59,6 +59,7 @@ struct vms_board {
 	struct vms_cookie cookie;
 	uint64_t seed, random;
 	int64_t main_pid;
+	uint64_t filters; /* seccomp filters that every process of the tree has, ours among them */
 	uint64_t main_started, main_exited; /* 0 or 1 */
 	int64_t exit_status; /* of wait(2), with main_exited */
 	struct vms_limits tree_limits, limits; /* as they were set last */
