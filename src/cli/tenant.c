@@ -302,6 +302,25 @@ static int wait_for(struct vms_daemon_line *line, const char *name, bool stops)
 	return 1;
 }
 
+/* What has become of those that were named. */
+static int print_states(struct vms_daemon_line *line, const struct words *words)
+{
+	json_t *all = json_pack("{s:[]}", "tenants"), *list = json_object_get(all, "tenants");
+
+	for (size_t i = 0; i < words->nr; i++) {
+		struct vms_err err = VMS_ERR_INIT;
+		json_t *result;
+
+		if (vms_daemon_ask(line, json_pack("{s:s, s:s}", "verb", "status", "tenant", words->names[i]), &result, NULL, &err) < 0)
+			continue;
+		(void)json_array_extend(list, json_object_get(result, "tenants"));
+		json_decref(result);
+	}
+	(void)vms_show_json(stdout, all);
+	json_decref(all);
+	return finish_output();
+}
+
 static int act(int argc, char **argv, const struct vms_verb *verb, bool waits, bool stops)
 {
 	struct vms_daemon_line *line;
@@ -330,6 +349,8 @@ static int act(int argc, char **argv, const struct vms_verb *verb, bool waits, b
 		if (waits && wait_for(line, words.names[i], stops))
 			status = 1;
 	}
+	if (words.json && print_states(line, &words))
+		status = 1;
 	vms_daemon_hang_up(line);
 	return status;
 }
@@ -422,11 +443,6 @@ static const struct vms_option event_options[] = {
 	{ .name = NULL },
 };
 
-static const struct vms_option no_options[] = {
-	{ .name = "help" },
-	{ .name = NULL },
-};
-
 #define EXITS                                                                                     \
 	"\n"                                                                                      \
 	"vmsupd is asked on /run/vmsup/vmsupd.sock, or on $VMSUP_SOCKET.\n"                       \
@@ -455,37 +471,42 @@ VERB(stats, "show the counters of a tenant", vms_verb_json_options,
      "\n"
      "  --json      print one JSON object\n"
      "  -h, --help  print this and exit\n");
-VERB(start, "start tenants", no_options,
-     "Usage: vmsup start TENANT...\n"
+VERB(start, "start tenants", vms_verb_json_options,
+     "Usage: vmsup start [--json] TENANT...\n"
      "\n"
      "Start tenants of vmsupd, and wait until they run.\n"
      "\n"
+     "  --json      print what has become of them as one JSON object\n"
      "  -h, --help  print this and exit\n");
-VERB(stop, "stop tenants", no_options,
-     "Usage: vmsup stop TENANT...\n"
+VERB(stop, "stop tenants", vms_verb_json_options,
+     "Usage: vmsup stop [--json] TENANT...\n"
      "\n"
      "Send tenants their stop-signal, after their stop-time SIGKILL, and wait until nothing of\n"
      "them is left.\n"
      "\n"
+     "  --json      print what has become of them as one JSON object\n"
      "  -h, --help  print this and exit\n");
-VERB(restart, "stop tenants and start them again", no_options,
-     "Usage: vmsup restart TENANT...\n"
+VERB(restart, "stop tenants and start them again", vms_verb_json_options,
+     "Usage: vmsup restart [--json] TENANT...\n"
      "\n"
      "Stop tenants and start them again, with the configuration as it was read last.\n"
      "\n"
+     "  --json      print what has become of them as one JSON object\n"
      "  -h, --help  print this and exit\n");
-VERB(enable, "have tenants started by vmsupd", no_options,
-     "Usage: vmsup enable TENANT...\n"
+VERB(enable, "have tenants started by vmsupd", vms_verb_json_options,
+     "Usage: vmsup enable [--json] TENANT...\n"
      "\n"
      "From now on vmsupd starts these tenants by itself (start: auto). They are not started now.\n"
      "\n"
+     "  --json      print what has become of them as one JSON object\n"
      "  -h, --help  print this and exit\n");
-VERB(disable, "have tenants started by hand only", no_options,
-     "Usage: vmsup disable TENANT...\n"
+VERB(disable, "have tenants started by hand only", vms_verb_json_options,
+     "Usage: vmsup disable [--json] TENANT...\n"
      "\n"
      "From now on these tenants are started by vmsup start only (start: manual). Those that run\n"
      "run on.\n"
      "\n"
+     "  --json      print what has become of them as one JSON object\n"
      "  -h, --help  print this and exit\n");
 VERB(reload, "have vmsupd read its configuration again", vms_verb_json_options,
      "Usage: vmsup reload [--json]\n"

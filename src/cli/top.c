@@ -21,12 +21,13 @@
 #define MAX_ROWS 1024
 
 static const char top_help[] =
-	"Usage: vmsup top\n"
+	"Usage: vmsup top [--json]\n"
 	"\n"
 	"Show the tenants of vmsupd, those with most committed memory first, and what they do in a\n"
 	"second: memory calls and refusals. Once a second, until q or Ctrl-C; when stdout is no\n"
 	"terminal, one table.\n"
 	"\n"
+	"  --json      measure for one second and print one JSON object\n"
 	"  -h, --help  print this and exit\n"
 	"\n"
 	"Exit status: 0; 1 when vmsupd gives no answer; 2 for a bad command line.\n";
@@ -134,6 +135,23 @@ static void print_table(const struct table *table, size_t rows, const char *end)
 	}
 }
 
+static void print_json(const struct table *table)
+{
+	json_t *all = json_pack("{s:[]}", "tenants"), *list = json_object_get(all, "tenants");
+
+	for (size_t i = 0; i < table->nr; i++) {
+		const struct row *row = &table->rows[i];
+
+		json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:o, s:I, s:f, s:f}", "name", row->name, "state", row->state, "commit",
+						      (json_int_t)row->commit, "limit",
+						      row->limit >= 0 ? json_integer((json_int_t)row->limit) : json_null(), "processes",
+						      row->processes, "calls_per_second", row->call_rate, "refused_per_second",
+						      row->refused_rate));
+	}
+	(void)vms_show_json(stdout, all);
+	json_decref(all);
+}
+
 /* True when q was typed, or nobody can type any more. */
 static bool wait_key(void)
 {
@@ -182,7 +200,7 @@ static int watch(struct vms_daemon_line *line, struct table *now, struct table *
 	return r < 0 ? 1 : 0;
 }
 
-static int once(struct vms_daemon_line *line, struct table *now, struct table *before)
+static int once(struct vms_daemon_line *line, struct table *now, struct table *before, bool json)
 {
 	const struct timespec period = { .tv_sec = PERIOD_MS / 1000, .tv_nsec = PERIOD_MS % 1000 * 1000000L };
 	struct vms_err err = VMS_ERR_INIT;
@@ -195,7 +213,10 @@ static int once(struct vms_daemon_line *line, struct table *now, struct table *b
 		vms_show_error(err.text);
 		return 1;
 	}
-	print_table(now, now->nr, "");
+	if (json)
+		print_json(now);
+	else
+		print_table(now, now->nr, "");
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return 0;
 	vms_log("cannot write to stdout: %s", strerror(errno));
@@ -207,11 +228,12 @@ static int top_run(int argc, char **argv)
 	static struct table now, before;
 	struct vms_daemon_line *line;
 	struct vms_err err = VMS_ERR_INIT;
+	bool json = argc == 2 && strcmp(argv[1], "--json") == 0;
 	int status;
 
 	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
 		return vms_help_verb(&vms_verb_top);
-	if (argc > 1) {
+	if (argc > 1 && !json) {
 		vms_log("top: unknown word %.100s; see 'vmsup help top'", argv[1]);
 		return VMS_EXIT_USAGE;
 	}
@@ -219,20 +241,15 @@ static int top_run(int argc, char **argv)
 		vms_show_error(err.text);
 		return 1;
 	}
-	status = isatty(STDOUT_FILENO) ? watch(line, &now, &before) : once(line, &now, &before);
+	status = isatty(STDOUT_FILENO) && !json ? watch(line, &now, &before) : once(line, &now, &before, json);
 	vms_daemon_hang_up(line);
 	return status;
 }
-
-static const struct vms_option top_options[] = {
-	{ .name = "help" },
-	{ .name = NULL },
-};
 
 const struct vms_verb vms_verb_top = {
 	.name = "top",
 	.summary = "watch the tenants of vmsupd",
 	.help = top_help,
-	.options = top_options,
+	.options = vms_verb_json_options,
 	.run = top_run,
 };

@@ -315,7 +315,8 @@ bool vms_tenant_name_is_right(const char *name)
 {
 	const size_t len = strlen(name);
 
-	if (!len || len > VMS_TENANT_NAME_MAX || !isalnum((unsigned char)*name))
+	/* Digits alone would be taken for a process. */
+	if (!len || len > VMS_TENANT_NAME_MAX || !isalnum((unsigned char)*name) || strspn(name, "0123456789") == len)
 		return false;
 	for (const char *c = name; *c; c++) {
 		if (!isalnum((unsigned char)*c) && !strchr("._-", *c))

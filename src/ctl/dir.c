@@ -116,6 +116,16 @@ void vms_ctl_dir_name(pid_t pid, char ret_name[VMS_CTL_NAME_MAX])
 	snprintf(ret_name, VMS_CTL_NAME_MAX, "%d.sock", (int)pid);
 }
 
+void vms_ctl_dir_forget(pid_t pid)
+{
+	char name[VMS_CTL_NAME_MAX];
+	vms_autofd folder = -1;
+
+	vms_ctl_dir_name(pid, name);
+	if (vms_ctl_dir_own(&folder, NULL) == 0)
+		(void)unlinkat(folder, name, 0);
+}
+
 /* "123.sock" to 123; 0 when it is no such name. */
 static pid_t name_to_pid(const char *name)
 {

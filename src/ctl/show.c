@@ -253,6 +253,8 @@ static void show_supervisor(FILE *out, const json_t *sup)
 	static const char *const sup_names[] = { "supervisor", "uid" };
 	static const char *const names[] = { "pid", "ppid", "threads", "mappings" };
 	const json_t *processes = json_object_get(sup, "processes");
+	/* Letters, digits and . _ - */
+	const char *tenant = json_string_value(json_object_get(sup, "tenant"));
 	char head[2][CELL], cells[4][CELL], va[CELL], commit[CELL], range[64], limits[160];
 	size_t n = json_array_size(processes);
 
@@ -275,7 +277,7 @@ static void show_supervisor(FILE *out, const json_t *sup)
 		vms_show_text(out, limits);
 		for (size_t len = strlen(limits); len < 12; len++)
 			fputc(' ', out);
-		fputc(' ', out);
+		fprintf(out, " %-12s ", tenant ? tenant : "-");
 		vms_show_text(out, get_text(process, "command"));
 		fputc('\n', out);
 	}
@@ -285,8 +287,8 @@ void vms_show_ps(FILE *out, const json_t *ps)
 {
 	const json_t *supervisors = json_object_get(ps, "supervisors");
 
-	fprintf(out, "%10s %6s %-9s %-29s %8s %8s %7s %8s %8s %8s %-12s %s\n", "SUPERVISOR", "UID", "MODE",
-		"RANGE", "PID", "PPID", "THREADS", "MAPPINGS", "VA", "COMMIT", "LIMITS", "COMMAND");
+	fprintf(out, "%10s %6s %-9s %-29s %8s %8s %7s %8s %8s %8s %-12s %-12s %s\n", "SUPERVISOR", "UID", "MODE",
+		"RANGE", "PID", "PPID", "THREADS", "MAPPINGS", "VA", "COMMIT", "LIMITS", "TENANT", "COMMAND");
 	for (size_t i = 0; i < json_array_size(supervisors); i++)
 		show_supervisor(out, json_array_get(supervisors, i));
 }

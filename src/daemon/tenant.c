@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "vmsup/base/fd.h"
+#include "vmsup/ctl/dir.h"
 #include "vmsup/daemon/daemon.h"
 #include "vmsup/ctl/start.h"
 #include "vmsup/host/proc.h"
@@ -250,11 +251,15 @@ static void ended(struct vms_tenant *tenant)
 	const bool was_wanted = tenant->state != VMS_TENANT_STOPPING && !tenant->daemon->is_leaving, failed = is_failure(tenant);
 	const bool steady = vms_daemon_now_ns() - tenant->since > STEADY_NS;
 	const struct vms_tenant_conf *conf = tenant->conf;
+	const bool is_told = tenant->failure[0];
 	struct vms_err err = VMS_ERR_INIT;
 
 	let_go(tenant);
 	vms_link_remove(tenant);
-	vms_event(tenant, "exit", json_pack("{s:o}", "status", vms_tenant_last_status(tenant)));
+	if (is_told)
+		vms_event(tenant, "failed", json_pack("{s:s}", "reason", tenant->failure));
+	else
+		vms_event(tenant, "exit", json_pack("{s:o}", "status", vms_tenant_last_status(tenant)));
 	if (!was_wanted || !conf) {
 		const bool again = tenant->restarts_now && !tenant->daemon->is_leaving;
 
@@ -276,8 +281,8 @@ static void ended(struct vms_tenant *tenant)
 		return;
 	}
 	rest(tenant, failed ? VMS_TENANT_FAILED : VMS_TENANT_STOPPED);
-	if (failed)
-		vms_event(tenant, "failed", json_pack("{s:s}", "reason", tenant->failure[0] ? tenant->failure : "it has ended"));
+	if (failed && !is_told)
+		vms_event(tenant, "failed", json_pack("{s:s}", "reason", "it has ended"));
 }
 
 /* Without a supervisor to do it. Whoever has no parent of the tree any more is found in its cgroup only. */
@@ -339,6 +344,8 @@ static void on_supervisor_end(void *arg, int fd, unsigned int events)
 	vms_fd_close(&tenant->pidfd);
 	vms_link_close(tenant);
 	vms_ignore(waitpid(pid, &status, WNOHANG));
+	/* Had it been killed, its control socket would stay. */
+	vms_ctl_dir_forget(pid);
 	tenant->supervisor = 0;
 	if (tenant->is_adopting && tenant->failure[0] && !tenant->has_ended) {
 		char why[sizeof(tenant->failure)];

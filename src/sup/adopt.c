@@ -232,6 +232,7 @@ void vms_adopt_tree(struct vms_sup *sup)
 	vms_rescue_sift(sup);
 	answer_lost(sup);
 	step_journal(sup);
+	vms_tally_publish(sup);
 	vms_tenancy_event(sup, json_pack("{s:s, s:i}", "event", "adopted", "processes", (int)sup->tasks.nr_processes));
 	if (sup->main_exited)
 		vms_front_tell(sup->front_fd, VMS_FRONT_EXITED, (int)sup->board->exit_status, NULL);

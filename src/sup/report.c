@@ -138,13 +138,15 @@ struct listing {
 static int list_process(pid_t pid, void *arg)
 {
 	const struct listing *l = arg;
-	const struct vms_process *p = vms_tasks_find_process(&l->sup->tasks, pid);
+	struct vms_process *p = vms_tasks_find_process(&l->sup->tasks, pid);
 	const struct vms_mm *mm = p ? p->mm : NULL;
 	struct vms_usage u = { 0 };
 	struct vms_proc_status status;
 
-	if (vms_proc_status(pid, &status) < 0)
+	if ((p && p->is_listed) || vms_proc_status(pid, &status) < 0)
 		return 0;
+	if (p)
+		p->is_listed = true;
 	if (mm)
 		vms_usage_of(&mm->space, &u);
 	json_array_append_new(
@@ -161,13 +163,19 @@ static int list_process(pid_t pid, void *arg)
 int vms_report_ps(struct vms_sup *sup, json_t **ret)
 {
 	struct listing listing = { sup, json_array() };
+	struct vms_process *p;
 	json_t *command = json_array();
 
 	for (char **arg = sup->options.argv; *arg; arg++)
 		json_array_append_new(command, vms_msg_text(*arg));
+	for (p = sup->tasks.processes; p; p = p->hh.next)
+		p->is_listed = false;
 	vms_ignore(vms_proc_each_descendant(getpid(), list_process, &listing));
-	*ret = json_pack("{s:i, s:i, s:o, s:s, s:o, s:o, s:o, s:o}", "supervisor", (int)getpid(), "uid", (int)getuid(),
-			 "range", range_json(sup), "mode", mode_name(sup), "command", command, "processes",
+	/* What was adopted is not below us. */
+	for (p = sup->tasks.processes; sup->is_successor && p; p = p->hh.next)
+		vms_ignore(list_process(p->pid, &listing));
+	*ret = json_pack("{s:i, s:i, s:s?, s:o, s:s, s:o, s:o, s:o, s:o}", "supervisor", (int)getpid(), "uid", (int)getuid(),
+			 "tenant", sup->board ? sup->tenancy.name : NULL, "range", range_json(sup), "mode", mode_name(sup), "command", command, "processes",
 			 listing.processes, "tree", usage_json(&sup->tasks.total), "tree_limits",
 			 vms_msg_limits(&sup->tasks.tree_limits));
 	return *ret ? 0 : -ENOMEM;

@@ -486,7 +486,7 @@ int vms_sup_run(struct vms_sup *sup)
 	vms_loop_run(sup->loop);
 	vms_wait_rest(sup);
 	/* The last of the tree may be the program, which is not our child any more. */
-	vms_tenancy_main_end(sup);
+	vms_tenancy_main_end(sup, true);
 	/* Whole lines first: both may go to one file. An error is remembered until is_written asks. */
 	if (sup->trace)
 		vms_ignore(fflush(sup->trace));

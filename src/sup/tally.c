@@ -17,6 +17,17 @@ static void arm(struct vms_sup *sup)
 		sup->tally_armed = true;
 }
 
+/* Of threads that have made no call since they were adopted there is no record. */
+static uint64_t count_threads(const struct vms_sup *sup)
+{
+	struct vms_proc_status status;
+	uint64_t nr = 0;
+
+	for (const struct vms_process *p = sup->tasks.processes; p; p = p->hh.next)
+		nr += vms_proc_status(p->pid, &status) == 0 ? status.threads : 0;
+	return nr;
+}
+
 void vms_tally_step(struct vms_sup *sup, long long began)
 {
 	struct vms_board_counters *c = &sup->board->counters;
@@ -71,7 +82,7 @@ void vms_tally_publish(struct vms_sup *sup)
 	c->reserved = total->used[VMS_LIMIT_VA] - total->used[VMS_LIMIT_COMMIT];
 	c->maps = total->used[VMS_LIMIT_MAPS];
 	c->processes = sup->tasks.nr_processes;
-	c->threads = sup->tasks.nr_threads;
+	c->threads = sup->is_successor ? count_threads(sup) : sup->tasks.nr_threads;
 }
 
 void vms_tally_restore(struct vms_sup *sup)

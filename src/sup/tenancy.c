@@ -33,8 +33,8 @@
 #define EVENT_COST_NS 20000000LL
 #define EVENT_BURST 50
 /* Until the program's parent has waited for it. */
-#define REAP_NS 500000
-#define REAP_TRIES 40
+#define REAP_NS 2000000
+#define REAP_WITHIN_NS 5000000000
 /* What forks while it is being killed is met the next time. */
 #define KILL_ROUNDS 3
 
@@ -172,7 +172,7 @@ void vms_tenancy_lost_link(struct vms_sup *sup)
  * The program is not our child. How it ended hears its parent: vmsupd, which knows better than we, or, when that has died, init; after
  * which the kernel tells us, too.
  */
-void vms_tenancy_main_end(struct vms_sup *sup)
+void vms_tenancy_main_end(struct vms_sup *sup, bool is_last)
 {
 	const struct timespec pause = { .tv_nsec = REAP_NS };
 	int status = -1;
@@ -181,8 +181,16 @@ void vms_tenancy_main_end(struct vms_sup *sup)
 	sup->main_watch = NULL;
 	if (!sup->board || sup->main_exited)
 		return;
-	for (int i = 0; i < REAP_TRIES && vms_proc_exit_status(sup->main_pidfd, &status) == -EAGAIN; i++)
+	if (!sup->main_end_by)
+		sup->main_end_by = vms_now_ns() + REAP_WITHIN_NS;
+	/* It may take its parent a while. */
+	while (vms_proc_exit_status(sup->main_pidfd, &status) == -EAGAIN && vms_now_ns() < sup->main_end_by) {
+		if (!is_last) {
+			vms_wait_soon(sup);
+			return;
+		}
 		nanosleep(&pause, NULL);
+	}
 	vms_main_ended(sup, status);
 }
 
@@ -190,7 +198,7 @@ static void on_main_end(void *arg, int fd, unsigned int events)
 {
 	(void)fd;
 	(void)events;
-	vms_tenancy_main_end(arg);
+	vms_tenancy_main_end(arg, false);
 }
 
 int vms_tenancy_watch(struct vms_sup *sup)

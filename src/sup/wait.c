@@ -297,6 +297,8 @@ static void on_look(void *arg, int fd, unsigned int events)
 	sup->look_armed = false;
 	look_at_jobs(sup);
 	vms_wait_all(sup);
+	if (sup->main_end_by)
+		vms_tenancy_main_end(sup, false);
 	if (has_job(sup) | vms_wait_wakes_front(sup))
 		vms_wait_soon(sup);
 }

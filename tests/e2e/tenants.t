@@ -149,7 +149,7 @@ def saved_or_told():
         d.refused("limit", "one", "--max-commit", "1G", "--save", says="cannot be saved in")
         os.rename(d.top + "/state/away", d.top + "/state/overrides")
         d.tenant("zz", "bogus: 1\n")
-        d.refused("limit", "one", "--max-commit", "2G", "--save", says="until the configuration is right")
+        d.refused("limit", "one", "--max-commit", "2G", "--save", says="as long as the configuration would be wrong")
         os.unlink(d.etc + "/tenants.d/zz.conf")
         d.ok("stop", "one")
         d.wait_state("one", "stopped")
@@ -213,6 +213,7 @@ def own_events():
     command = "command: [%s, -c, %s]\nrange: 64K-0x7fff0000\n"
     with Daemon("", hog=command % (PYTHON, json.dumps(hog)) + "tree-max-commit: 100M\n",
                 out=command % (PYTHON, json.dumps(out)), one=SLEEPER) as d:
+        d.wait_state("one", "running")
         d.ok("restart", "one")
         d.wait_state("one", "running")
         events = lambda name: [json.loads(x)["event"] for x in d.ok("events", name, "--json").splitlines()]

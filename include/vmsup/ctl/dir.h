@@ -51,6 +51,8 @@ VMS_MUST_CHECK int vms_ctl_spots_add_all(struct vms_ctl_spots *list);
 void vms_ctl_spots_done(struct vms_ctl_spots *list);
 
 #define VMS_CTL_NAME_MAX 32
+/** Remove the socket of supervisor @pid of this user, which has died. */
+void vms_ctl_dir_forget(pid_t pid);
 /** `<pid>.sock` */
 void vms_ctl_dir_name(pid_t pid, char ret_name[VMS_CTL_NAME_MAX]);
 

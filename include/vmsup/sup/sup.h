@@ -144,6 +144,7 @@ struct vms_sup {
 	int link_fd, link_folder, main_pidfd, tally_timer; /* owned; -1: not open. main_pidfd: the program is not our child */
 	struct vms_watch *link_watch, *main_watch, *tally_watch;
 	bool tally_armed;
+	long long main_end_by; /* until then how the program ended is asked for; 0: it has not ended */
 	struct vms_drain *drain; /* owned: where lines of the trace go, to be dropped rather than waited with; NULL: nowhere */
 	long long event_credit_ns; /* events may be told as long as it is not in the future */
 
@@ -381,8 +382,8 @@ void vms_tenancy_keep_limits(struct vms_sup *sup);
 void vms_tenancy_trace(struct vms_sup *sup, int fd);
 /** SIGKILL to every task of the tree. */
 void vms_tenancy_kill(struct vms_sup *sup);
-/** The program has ended, if nobody has told yet. */
-void vms_tenancy_main_end(struct vms_sup *sup);
+/** The program has ended, if nobody has told yet: how is asked for now and, for some seconds, again; @is_last: waits for it. */
+void vms_tenancy_main_end(struct vms_sup *sup, bool is_last);
 /** Tell vmsupd, if it listens: @object is taken over. */
 void vms_tenancy_event(struct vms_sup *sup, json_t *object);
 /** A call was refused: tell vmsupd. @is_ours: by us, not by the kernel that was asked. */

@@ -49,6 +49,7 @@ struct vms_process {
 	bool guarded; /* its threads are seized by the signal guard */
 	bool guard_refused; /* somebody else traces it */
 	bool is_adopted; /* its calls before are not known: each of its threads may have had one in flight */
+	bool is_listed; /* while `ps` is answered */
 	struct vms_inject_counts injected;
 	struct vms_limits limits; /* inherited over fork and exec */
 	uint32_t rules_told; /* bits of enum vms_wx_rule: breaking it has been logged */
