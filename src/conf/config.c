@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <yaml.h>
 
@@ -462,13 +463,18 @@ int vms_config_parse(const char *name, const char *text, size_t size, const stru
 int vms_config_load(const char *path, const struct vms_config_tell *tell, struct vms_settings *ret_settings,
 		    struct vms_err *err)
 {
-	vms_autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	/* vmsupd must not wait for whoever might write into a pipe; a person may use one. */
+	const bool is_daemon = tell && tell->keys;
+	vms_autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (is_daemon ? O_NONBLOCK : 0));
+	struct stat st;
 	char *text;
 	ssize_t n;
 	int r;
 
 	if (fd < 0)
 		return vms_err_set(err, -errno, "cannot open %.200s: %s", path, strerror(errno));
+	if (is_daemon && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)))
+		return vms_err_set(err, -EINVAL, "%.200s is not a regular file", path);
 	text = malloc(VMS_CONFIG_MAX_SIZE + 1);
 	if (!text)
 		return vms_err_set(err, -ENOMEM, "out of memory");

@@ -105,11 +105,14 @@ static char *default_root(void)
 
 void vms_cgroup_find(struct vms_daemon *daemon)
 {
+	const char *made = NULL;
 	char *root;
 
 	if (daemon->conf.cgroup_root) {
 		root = strdup(daemon->conf.cgroup_root);
-		if (root && mkdir(root, 0755) < 0 && errno != EEXIST)
+		if (root && mkdir(root, 0755) == 0)
+			made = root;
+		else if (root && errno != EEXIST)
 			vms_log("cgroup-root: %s cannot be made: %s", root, strerror(errno));
 	} else {
 		root = default_root();
@@ -118,6 +121,8 @@ void vms_cgroup_find(struct vms_daemon *daemon)
 		daemon->cgroup = root;
 		return;
 	}
+	if (made)
+		(void)rmdir(made);
 	if (daemon->conf.cgroup_root)
 		vms_log("cgroup-root: %s is no cgroup (v2) that can be written to: tenants get none", daemon->conf.cgroup_root);
 	free(root);

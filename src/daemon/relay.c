@@ -24,9 +24,10 @@ struct vms_relay {
 	int fd, timer; /* owned */
 	struct vms_watch *watch, *timer_watch;
 	struct vms_inbox in;
-	pid_t pid; /* of the supervisor */
-	char *ask; /* owned; NULL: it has been sent */
+	char tenant[VMS_TENANT_NAME_MAX + 1]; /* whose supervisor is asked: the one that it has now */
+	char *ask; /* owned */
 	size_t ask_len;
+	bool is_sent;
 	unsigned int ticks;
 	int (*on_success)(void *arg, struct vms_err *err); /* may be NULL */
 	void *arg; /* owned, by free */
@@ -77,6 +78,27 @@ static bool pass_on(struct vms_relay *relay, const char *line, size_t len)
 	return true;
 }
 
+static struct vms_tenant *tenant_of(const struct vms_relay *relay)
+{
+	return vms_tenant_find(relay->client->server->daemon, relay->tenant);
+}
+
+/* A supervisor that has been killed is replaced, and the next one can answer. */
+static bool asks_again(struct vms_relay *relay)
+{
+	const struct vms_tenant *tenant = tenant_of(relay);
+
+	if (!tenant || !tenant->supervisor)
+		return false;
+	vms_watch_free(relay->watch);
+	relay->watch = NULL;
+	vms_fd_close(&relay->fd);
+	vms_inbox_done(&relay->in);
+	vms_inbox_init(&relay->in, REPLY_MAX);
+	relay->is_sent = false;
+	return true;
+}
+
 static void on_reply(void *arg, int fd, unsigned int events)
 {
 	struct vms_relay *relay = arg;
@@ -93,7 +115,7 @@ static void on_reply(void *arg, int fd, unsigned int events)
 		r = vms_inbox_line(&relay->in, &line, &len);
 	else if (r == 0)
 		r = -ECONNRESET;
-	if (r == -EAGAIN)
+	if (r == -EAGAIN || ((r == -ECONNRESET || r == -EPIPE) && asks_again(relay)))
 		return;
 	if (r == 0 && pass_on(relay, line, len))
 		return;
@@ -122,9 +144,12 @@ static int connect_to(pid_t pid)
 /* 0; -EAGAIN: nobody listens yet; another negative errno. */
 static int send_ask(struct vms_relay *relay)
 {
+	const struct vms_tenant *tenant = tenant_of(relay);
 	int r;
 
-	relay->fd = connect_to(relay->pid);
+	if (!tenant || !tenant->supervisor)
+		return -ESRCH;
+	relay->fd = connect_to(tenant->supervisor);
 	if (relay->fd == -ENOENT || relay->fd == -ECONNREFUSED)
 		return -EAGAIN;
 	if (relay->fd < 0)
@@ -132,19 +157,9 @@ static int send_ask(struct vms_relay *relay)
 	/* A new socket has room for a line. */
 	if (send(relay->fd, relay->ask, relay->ask_len, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)relay->ask_len)
 		return -EIO;
-	free(relay->ask);
-	relay->ask = NULL;
+	relay->is_sent = true;
 	r = vms_loop_add(relay->client->server->daemon->loop, relay->fd, VMS_WATCH_READ, -2, on_reply, relay, &relay->watch);
 	return r;
-}
-
-static bool is_there(const struct vms_relay *relay)
-{
-	for (const struct vms_tenant *t = relay->client->server->daemon->tenants; t; t = t->hh.next) {
-		if (t->supervisor == relay->pid)
-			return true;
-	}
-	return false;
 }
 
 static void on_tick(void *arg, int fd, unsigned int events)
@@ -156,10 +171,10 @@ static void on_tick(void *arg, int fd, unsigned int events)
 	(void)events;
 	if (read(fd, &ticks, sizeof(ticks)) < 0)
 		return;
-	if (relay->ask)
-		r = is_there(relay) ? send_ask(relay) : -ESRCH;
+	if (!relay->is_sent)
+		r = send_ask(relay);
 	if (r == -ESRCH)
-		finish(relay, NULL, r, "the tenant's supervisor has just ended: ask again");
+		finish(relay, NULL, r, "the tenant has just ended");
 	else if (r < 0 && r != -EAGAIN)
 		finish(relay, NULL, r, "the tenant's supervisor cannot be asked");
 	else if (++relay->ticks > MAX_TICKS)
@@ -179,7 +194,7 @@ static bool has_too_many(const struct vms_client *client)
 	return client->right != VMS_RIGHT_ALL && nr >= VMS_SERVER_RELAYS_OF_ONE;
 }
 
-int vms_relay_start(struct vms_client *client, pid_t pid, char *ask, size_t len, int (*on_success)(void *arg, struct vms_err *err),
+int vms_relay_start(struct vms_client *client, const struct vms_tenant *tenant, char *ask, size_t len, int (*on_success)(void *arg, struct vms_err *err),
 		    void *arg, struct vms_err *err)
 {
 	const struct itimerspec often = { .it_value.tv_nsec = TICK_NS, .it_interval.tv_nsec = TICK_NS };
@@ -195,8 +210,9 @@ int vms_relay_start(struct vms_client *client, pid_t pid, char *ask, size_t len,
 					      VMS_SERVER_RELAYS_OF_ONE) :
 				  vms_err_set(err, -ENOMEM, "out of memory");
 	}
-	*relay = (struct vms_relay){ .client = client, .fd = -1, .timer = -1, .pid = pid, .ask = ask, .ask_len = len,
+	*relay = (struct vms_relay){ .client = client, .fd = -1, .timer = -1, .ask = ask, .ask_len = len,
 				     .on_success = on_success, .arg = arg };
+	snprintf(relay->tenant, sizeof(relay->tenant), "%s", tenant->name);
 	vms_inbox_init(&relay->in, REPLY_MAX);
 	relay->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	r = relay->timer < 0 || timerfd_settime(relay->timer, 0, &often, NULL) < 0 ? -errno : 0;

@@ -248,7 +248,7 @@ static int relay(struct vms_client *client, const struct vms_tenant *tenant, jso
 		return n < 0 ? vms_err_set(err, -ENOMEM, "out of memory") :
 			       vms_err_set(err, -ESRCH, "tenant %s does not run", tenant->name);
 	}
-	return vms_relay_start(client, tenant->supervisor, line, (size_t)n, on_success, arg, err);
+	return vms_relay_start(client, tenant, line, (size_t)n, on_success, arg, err);
 }
 
 static pid_t pid_of(const struct vms_tenant *tenant, const json_t *ask)

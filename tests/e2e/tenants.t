@@ -374,6 +374,44 @@ def dies_all_the_time():
             d.until(lambda: len(ours(lambda a: a[0] == "sleep" and a[1][:2] == "88")) == len(running()), "and what it has started")
 
 
+@s.case
+def asked_while_replaced():
+    """what is asked of a supervisor that is just being replaced, the next one answers; ps still shows the processes; no socket is left"""
+    with Daemon("", env={"XDG_RUNTIME_DIR": t.place.top}, one="command: [sh, -c, 'sleep 77 & wait']\n") as d:
+        was = d.wait_state("one", "running")
+        for _ in range(5):
+            os.kill(d.of("one")["supervisor"], signal.SIGKILL)
+            for words in ["limit", "one"], ["maps", "one"], ["ps", "one"]:
+                d.ok(*words)
+        d.until(lambda: d.of("one")["losses"] >= 5, "another")
+        listed = json.loads(d.ok("ps", "--json", "one"))["supervisors"][0]
+        t.require(listed["tenant"] == "one" and len(listed["processes"]) == 2 and was["pid"] in [p["pid"] for p in listed["processes"]],
+                  "%r" % listed)
+        t.require(len(json.loads(d.ok("stop", "--json", "one"))["tenants"]) == 1, "stop --json")
+        d.stop()
+        left = [x for x in os.listdir(t.place.top + "/vmsup")]
+        t.require(not left, "left behind: %r" % left)
+
+
+@s.case
+def no_regular_file():
+    """a pipe among the files does not make vmsupd wait, and is told"""
+    with Daemon("", one=SLEEPER) as d:
+        d.wait_state("one", "running")
+        os.mkfifo(d.etc + "/tenants.d/two.conf")
+        d.refused("reload", says="two.conf is not a regular file")
+        os.unlink(d.etc + "/tenants.d/two.conf")
+        d.tenant("12", SLEEPER)
+        d.refused("reload", says="12")
+        os.unlink(d.etc + "/tenants.d/12.conf")
+        d.ok("reload")
+        d.tenant("three", SLEEPER + "directory: /nonexistent\nrestart: always\nrestart-delay: 50ms\n")
+        d.ok("reload")
+        told = lambda: [json.loads(x) for x in d.ok("events", "--json", "three").splitlines()]
+        d.until(lambda: len([x for x in told() if x["event"] == "failed" and "/nonexistent" in x["reason"]]) >= 2, "why it cannot be started")
+        t.require(not [x for x in told() if x["event"] == "exit"], "%r" % told())
+
+
 VERBS = ("hello status stats maps explain ps limit policy events trace start stop restart reload enable disable").split()
 ODD = [None, True, False, 0, -1, 1, 7, 2**31, 2**53, -2**63, 1.5, "", "one", "two", "nobody", "no such", "..", "a/b", "\u0000", "\ud7ff" * 40,
        "x" * 5000, [], {}, ["one"], {"one": 1}, [[[[[]]]]], "max-commit", "1G"]
