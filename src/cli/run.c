@@ -164,9 +164,14 @@ static int start(const struct vms_run_options *options, const struct vms_start *
 /* Who may not become the tenant's user must be it. */
 static int check_user(const struct vms_start *place, struct vms_err *err)
 {
-	if (!place->has_user || geteuid() == 0 || geteuid() == place->uid)
+	if (!place->has_user || geteuid() == 0)
 		return 0;
-	return vms_err_set(err, -EPERM, "--tenant %s: it runs as another user, whom only root can become", place->name);
+	if (geteuid() != place->uid)
+		return vms_err_set(err, -EPERM, "--tenant %s: it runs as another user, whom only root can become", place->name);
+	if (getegid() != place->gid)
+		return vms_err_set(err, -EPERM, "--tenant %s: it runs with the group %u, and you with %u: as root, or after newgrp(1)", place->name,
+				   (unsigned int)place->gid, (unsigned int)getegid());
+	return 0;
 }
 
 /* Once more, with the tenant's options before those of the command line: of two that exclude each other the later one holds. */

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,7 +26,7 @@
 struct words {
 	const char *names[64];
 	size_t nr;
-	bool json, follow, help;
+	bool json, follow, help, all;
 };
 
 static const char *text_of(const json_t *object, const char *name)
@@ -182,6 +183,7 @@ static int parse(int argc, char **argv, const struct vms_option *options, struct
 		ret->help |= strcmp(name, "help") == 0;
 		ret->json |= strcmp(name, "json") == 0;
 		ret->follow |= strcmp(name, "follow") == 0;
+		ret->all |= strcmp(name, "all") == 0;
 	}
 	return 0;
 }
@@ -302,16 +304,49 @@ static int wait_for(struct vms_daemon_line *line, const char *name, bool stops)
 	return 1;
 }
 
-/* What has become of those that were named. */
-static int print_states(struct vms_daemon_line *line, const struct words *words)
+/* Those that were named, or all. */
+struct chosen {
+	json_t *all; /* owned; NULL: they were named */
+	struct {
+		const char *name; /* the command line's, or of @all */
+		bool is_refused;
+	} *tenants; /* owned */
+	size_t nr;
+};
+
+/* 0, or a sentence has been said. */
+static int choose(struct vms_daemon_line *line, const struct words *words, struct chosen *ret)
+{
+	struct vms_err err = VMS_ERR_INIT;
+	const json_t *list;
+
+	*ret = (struct chosen){ .nr = words->nr };
+	if (words->all && vms_daemon_ask(line, json_pack("{s:s}", "verb", "status"), &ret->all, NULL, &err) < 0)
+		return say(&err);
+	list = json_object_get(ret->all, "tenants");
+	if (words->all)
+		ret->nr = json_array_size(list);
+	ret->tenants = calloc(ret->nr + 1, sizeof(*ret->tenants));
+	if (!ret->tenants) {
+		json_decref(ret->all);
+		vms_log("out of memory");
+		return 1;
+	}
+	for (size_t i = 0; i < ret->nr; i++)
+		ret->tenants[i].name = words->all ? text_of(json_array_get(list, i), "name") : words->names[i];
+	return 0;
+}
+
+/* What has become of them. */
+static int print_states(struct vms_daemon_line *line, const struct chosen *chosen)
 {
 	json_t *all = json_pack("{s:[]}", "tenants"), *list = json_object_get(all, "tenants");
 
-	for (size_t i = 0; i < words->nr; i++) {
+	for (size_t i = 0; i < chosen->nr; i++) {
 		struct vms_err err = VMS_ERR_INIT;
 		json_t *result;
 
-		if (vms_daemon_ask(line, json_pack("{s:s, s:s}", "verb", "status", "tenant", words->names[i]), &result, NULL, &err) < 0)
+		if (vms_daemon_ask(line, json_pack("{s:s, s:s}", "verb", "status", "tenant", chosen->tenants[i].name), &result, NULL, &err) < 0)
 			continue;
 		(void)json_array_extend(list, json_object_get(result, "tenants"));
 		json_decref(result);
@@ -321,36 +356,55 @@ static int print_states(struct vms_daemon_line *line, const struct words *words)
 	return finish_output();
 }
 
+/* All are asked before any is waited for: they stop and start at the same time. */
+static int act_on(struct vms_daemon_line *line, const struct vms_verb *verb, struct chosen *chosen, bool waits, bool stops)
+{
+	int status = 0;
+
+	for (size_t i = 0; i < chosen->nr; i++) {
+		struct vms_err err = VMS_ERR_INIT;
+		json_t *result;
+
+		if (vms_daemon_ask(line, json_pack("{s:s, s:s}", "verb", verb->name, "tenant", chosen->tenants[i].name), &result, NULL, &err) == 0) {
+			json_decref(result);
+			continue;
+		}
+		status = say(&err);
+		chosen->tenants[i].is_refused = true;
+	}
+	for (size_t i = 0; waits && i < chosen->nr; i++) {
+		if (!chosen->tenants[i].is_refused && wait_for(line, chosen->tenants[i].name, stops))
+			status = 1;
+	}
+	return status;
+}
+
 static int act(int argc, char **argv, const struct vms_verb *verb, bool waits, bool stops)
 {
 	struct vms_daemon_line *line;
 	struct vms_err err = VMS_ERR_INIT;
+	struct chosen chosen;
 	struct words words;
-	int status = 0;
+	int status;
 
 	if (parse(argc, argv, verb->options, &words) < 0)
 		return VMS_EXIT_USAGE;
 	if (words.help)
 		return vms_help_verb(verb);
-	if (!words.nr) {
-		vms_log("%s: which tenant? vmsup status lists them", verb->name);
+	if (!words.nr == !words.all) {
+		vms_log(words.all ? "%s: --all takes no tenant" : "%s: which tenant? vmsup status lists them", verb->name);
 		return VMS_EXIT_USAGE;
 	}
 	if (vms_daemon_connect(&line, &err) < 0)
 		return say(&err);
-	for (size_t i = 0; i < words.nr; i++) {
-		json_t *result;
-
-		if (vms_daemon_ask(line, json_pack("{s:s, s:s}", "verb", verb->name, "tenant", words.names[i]), &result, NULL, &err) < 0) {
-			status = say(&err);
-			continue;
-		}
-		json_decref(result);
-		if (waits && wait_for(line, words.names[i], stops))
+	status = choose(line, &words, &chosen);
+	if (status == 0) {
+		status = act_on(line, verb, &chosen, waits, stops);
+		if (words.json && print_states(line, &chosen))
 			status = 1;
+		free(chosen.tenants);
+		json_decref(chosen.all);
 	}
-	if (words.json && print_states(line, &words))
-		status = 1;
 	vms_daemon_hang_up(line);
 	return status;
 }
@@ -443,6 +497,13 @@ static const struct vms_option event_options[] = {
 	{ .name = NULL },
 };
 
+static const struct vms_option act_options[] = {
+	{ .name = "all" },
+	{ .name = "json" },
+	{ .name = "help" },
+	{ .name = NULL },
+};
+
 #define EXITS                                                                                     \
 	"\n"                                                                                      \
 	"vmsupd is asked on /run/vmsup/vmsupd.sock, or on $VMSUP_SOCKET.\n"                       \
@@ -471,41 +532,46 @@ VERB(stats, "show the counters of a tenant", vms_verb_json_options,
      "\n"
      "  --json      print one JSON object\n"
      "  -h, --help  print this and exit\n");
-VERB(start, "start tenants", vms_verb_json_options,
-     "Usage: vmsup start [--json] TENANT...\n"
+VERB(start, "start tenants", act_options,
+     "Usage: vmsup start [--json] TENANT...|--all\n"
      "\n"
      "Start tenants of vmsupd, and wait until they run.\n"
      "\n"
+     "  --all       all tenants\n"
      "  --json      print what has become of them as one JSON object\n"
      "  -h, --help  print this and exit\n");
-VERB(stop, "stop tenants", vms_verb_json_options,
-     "Usage: vmsup stop [--json] TENANT...\n"
+VERB(stop, "stop tenants", act_options,
+     "Usage: vmsup stop [--json] TENANT...|--all\n"
      "\n"
      "Send tenants their stop-signal, after their stop-time SIGKILL, and wait until nothing of\n"
      "them is left.\n"
      "\n"
+     "  --all       all tenants\n"
      "  --json      print what has become of them as one JSON object\n"
      "  -h, --help  print this and exit\n");
-VERB(restart, "stop tenants and start them again", vms_verb_json_options,
-     "Usage: vmsup restart [--json] TENANT...\n"
+VERB(restart, "stop tenants and start them again", act_options,
+     "Usage: vmsup restart [--json] TENANT...|--all\n"
      "\n"
      "Stop tenants and start them again, with the configuration as it was read last.\n"
      "\n"
+     "  --all       all tenants\n"
      "  --json      print what has become of them as one JSON object\n"
      "  -h, --help  print this and exit\n");
-VERB(enable, "have tenants started by vmsupd", vms_verb_json_options,
-     "Usage: vmsup enable [--json] TENANT...\n"
+VERB(enable, "have tenants started by vmsupd", act_options,
+     "Usage: vmsup enable [--json] TENANT...|--all\n"
      "\n"
      "From now on vmsupd starts these tenants by itself (start: auto). They are not started now.\n"
      "\n"
+     "  --all       all tenants\n"
      "  --json      print what has become of them as one JSON object\n"
      "  -h, --help  print this and exit\n");
-VERB(disable, "have tenants started by hand only", vms_verb_json_options,
-     "Usage: vmsup disable [--json] TENANT...\n"
+VERB(disable, "have tenants started by hand only", act_options,
+     "Usage: vmsup disable [--json] TENANT...|--all\n"
      "\n"
      "From now on these tenants are started by vmsup start only (start: manual). Those that run\n"
      "run on.\n"
      "\n"
+     "  --all       all tenants\n"
      "  --json      print what has become of them as one JSON object\n"
      "  -h, --help  print this and exit\n");
 VERB(reload, "have vmsupd read its configuration again", vms_verb_json_options,

@@ -205,9 +205,18 @@ static int read_tenants(const char *folder, const char *saved, const struct vms_
 	return result;
 }
 
-static int make_words(struct vms_tenant_conf *conf, struct vms_err *err)
+static int add_range(struct vms_tenant_conf *conf, const char *option, vms_addr_t start, vms_addr_t end, struct vms_err *err)
 {
-	char text[64];
+	char text[80];
+
+	if (start == end)
+		return 0;
+	snprintf(text, sizeof(text), "--%s=0x%llx-0x%llx", option, (unsigned long long)start, (unsigned long long)end);
+	return vms_tenant_append(&conf->words, &conf->nr_words, text, strlen(text), err);
+}
+
+static int make_words(struct vms_tenant_conf *conf, const struct vms_range *pool, struct vms_err *err)
+{
 	size_t nr = 0;
 	int r = vms_settings_words(conf->settings, VMS_TENANT_PLACES, &conf->words, &nr);
 
@@ -216,8 +225,13 @@ static int make_words(struct vms_tenant_conf *conf, struct vms_err *err)
 		return vms_tenant_no_memory(err);
 	if (!conf->range_auto)
 		return 0;
-	snprintf(text, sizeof(text), "--range=0x%llx-0x%llx", (unsigned long long)conf->range.start, (unsigned long long)conf->range.end);
-	return vms_tenant_append(&conf->words, &conf->nr_words, text, strlen(text), err);
+	r = add_range(conf, "range", conf->range.start, conf->range.end, err);
+	/* What is another's is open, and nothing is placed there. */
+	if (r == 0 && conf->shares)
+		r = add_range(conf, "hole", pool->start, conf->range.start, err);
+	if (r == 0 && conf->shares)
+		r = add_range(conf, "hole", conf->range.end, pool->end, err);
+	return r;
 }
 
 int vms_daemon_conf_load(const char *folder, const char *saved, const struct vms_range *addresses, const struct vms_slice *kept,
@@ -250,7 +264,7 @@ int vms_daemon_conf_load(const char *folder, const char *saved, const struct vms
 		why = (struct vms_err)VMS_ERR_INIT;
 		result = vms_pool_assign(&conf, addresses, kept, nr_kept, &why);
 		for (size_t i = 0; result == 0 && i < conf.nr_tenants; i++)
-			result = make_words(&conf.tenants[i], &why);
+			result = make_words(&conf.tenants[i], &conf.pool, &why);
 		if (result < 0)
 			result = tell_wrong(tell, result, &why, false, &first);
 	}

@@ -219,7 +219,7 @@ static int take_choice(const struct vms_key *key, const char *word, const char *
 VMS_TAKE(take_how)
 {
 	static const char *const restarts[] = { "no", "on-failure", "always", NULL }, *const lost[] = { "kill", "hold", NULL },
-				*const starts[] = { "auto", "manual", NULL };
+				*const starts[] = { "auto", "manual", NULL }, *const shares[] = { "no", "yes", NULL };
 	struct vms_tenant_conf *conf = to;
 	int at = 0, r;
 
@@ -230,6 +230,9 @@ VMS_TAKE(take_how)
 	} else if (strcmp(key->name, "on-lost") == 0) {
 		r = take_choice(key, word, lost, &at, err);
 		conf->on_lost = (enum vms_on_lost)at;
+	} else if (strcmp(key->name, "share") == 0) {
+		r = take_choice(key, word, shares, &at, err);
+		conf->shares = at == 1;
 	} else {
 		r = take_choice(key, word, starts, &at, err);
 		conf->manual = at == 1;
@@ -293,6 +296,7 @@ static const struct vms_key tenant_keys[] = {
 	{ "stop-time", VMS_KEY_WORD, "10s", take_time },
 	{ "on-lost", VMS_KEY_WORD, "kill", take_how },
 	{ "slice", VMS_KEY_WORD, "4G", take_slice },
+	{ "share", VMS_KEY_WORD, "yes", take_how },
 	{ "memory-max", VMS_KEY_WORD, "1G", take_text },
 	{ "cpu-max", VMS_KEY_WORD, "'50000 100000'", take_text },
 	{ "cpu-weight", VMS_KEY_WORD, "100", take_text },
@@ -424,6 +428,8 @@ static int check_tenant(struct vms_tenant_conf *conf, struct vms_err *err)
 
 	if (r == 0 && !conf->nr_command)
 		r = vms_err_set(&why, -EINVAL, "command is missing: what shall run? write for example command: [redis-server]");
+	if (r == 0 && conf->shares && !conf->range_auto)
+		r = vms_err_set(&why, -EINVAL, "share: yes is about the rest of the pool and needs range: auto");
 	if (r == 0 && conf->restart_delay_max_ms < conf->restart_delay_ms)
 		r = vms_err_set(&why, -EINVAL, "restart-delay-max is less than restart-delay");
 	return r < 0 ? vms_err_set(err, r, "%.200s: %.280s", conf->path, why.text) : 0;

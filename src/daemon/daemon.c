@@ -384,6 +384,8 @@ int vms_daemon_main(const struct vms_daemon_options *options)
 
 	/* What tenants write goes there, too, and may fill it. */
 	vms_log_never_wait();
+	/* Three files a tenant; and these limits are none of the tenants'. */
+	vms_rlimits_lift(&daemon.given);
 	if (start(&daemon, &err) < 0) {
 		vms_log("%s", err.text);
 		status = 2;

@@ -145,6 +145,7 @@ __attribute__((noreturn)) static void become_supervisor(const struct vms_tenant 
 	sigset_t none;
 
 	vms_cgroup_enter(tenant->daemon);
+	vms_rlimits_give(&tenant->daemon->given);
 	if (stream >= 0 && (dup2(stream, STDOUT_FILENO) < 0 || dup2(stream, STDERR_FILENO) < 0))
 		_exit(125);
 	/* First out of the way of the numbers that they shall have. */

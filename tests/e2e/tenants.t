@@ -4,10 +4,12 @@
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import vmsuptest as t
@@ -372,6 +374,27 @@ def dies_all_the_time():
         d.until(lambda: set(programs()) == running(), "each runs once")
         if CGROUPS:
             d.until(lambda: len(ours(lambda a: a[0] == "sleep" and a[1][:2] == "88")) == len(running()), "and what it has started")
+
+
+@s.case
+def share_pointers():
+    """tenants of a pool that share map each other's segments at their addresses; what is their own stays in their slices; others may not"""
+    if not re.search(r"^mseal +ok", t.run_vmsup(["doctor"]).out, re.M):
+        raise t.Skip("no mseal: Linux 6.10")
+    folder = tempfile.mkdtemp(dir=t.place.top)
+    os.chmod(folder, 0o777)
+    text = "command: [%s, %%s, %%s, %s]\nrange: auto\n" % (t.place.guest("sharer"), folder)
+    with Daemon("pool: 1T-2T\n", a=text % ("a", "b") + "share: yes\n", b=text % ("b", "a") + "share: yes\nuser: nobody\n",
+                c=text % ("c", "a") + "restart: no\n") as d:
+        d.until(lambda: d.text().count("right 0x") == 2, "both are right")
+        d.until(lambda: d.of("c")["state"] == "failed", "one that does not share is refused")
+        t.require(d.text().count("wrong") == 1 and "wrong: segment 0x100" in d.text(), d.text())
+        slices = [int(d.of(n)["range"]["start"], 16) for n in "ab"]
+        private = [int(x, 16) for x in re.findall(r"right (0x\w+)", d.text())]
+        t.require(sorted(x >> 32 for x in private) == [x >> 32 for x in slices], "%r %r" % (private, slices))
+        d.kill_supervisor("a")
+        theirs = json.loads(d.ok("maps", "a", "--json"))["maps"]
+        t.require(sum(folder in (m["file"] or "") for m in theirs) == 2, "%r" % theirs)
 
 
 @s.case

@@ -208,6 +208,8 @@ static const char *const wrong[][3] = {
 	{ "tenants.d/one.conf", "command: [a]\nrange: 64K-255T\n", "no addresses above 0x7ffffffff000" },
 	{ "tenants.d/one.conf", "command: [a]\nva-bits: 48\n", "no addresses above 0x7ffffffff000" },
 	{ "vmsup.conf", "pool: 200T-201T\n", "the pool ends at" },
+	{ "tenants.d/one.conf", "command: [a]\nshare: yes\n", "needs range: auto" },
+	{ "tenants.d/one.conf", "command: [a]\nshare: maybe\n", "share" },
 	{ "tenants.d/one.conf", "command: [a]\nuser: no-such-user\n", "there is no user 'no-such-user'" },
 	{ "tenants.d/one.conf", "command: [a]\nenvironment: {A: b, A: c}\n", "given a second time" },
 	{ "tenants.d/one.conf", "command: [a]\nenvironment: {1A: b}\n", "can be no name of a variable" },
@@ -264,8 +266,8 @@ START_TEST(slices_are_disjoint_and_kept)
 	put("vmsup.conf", "pool: 16G-40G\nslice: 4G\n");
 	put("tenants.d/a.conf", "command: [a]\nrange: auto\n");
 	put("tenants.d/b.conf", "command: [a]\nrange: 21G-23G\n");
-	put("tenants.d/c.conf", "command: [a]\nrange: auto\n");
-	put("tenants.d/d.conf", "command: [a]\nrange: auto\nslice: 8G\n");
+	put("tenants.d/c.conf", "command: [a]\nrange: auto\nshare: yes\n");
+	put("tenants.d/d.conf", "command: [a]\nrange: auto\nslice: 8G\nshare: yes\n");
 	ck_assert_msg(load(kept, 3) == 0, "%s", err.text);
 	check_slice("c", 16, 20);
 	check_slice("b", 21, 23);
@@ -274,6 +276,11 @@ START_TEST(slices_are_disjoint_and_kept)
 	/* It wants another size than it has. */
 	check_slice("d", 28, 36);
 	ck_assert_str_eq(vms_daemon_conf_find(&conf, "a")->words[0], "--range=0x600000000-0x700000000");
+	ck_assert_ptr_null(vms_daemon_conf_find(&conf, "a")->words[1]);
+	/* The rest of the pool is open to those that share. */
+	ck_assert_str_eq(vms_daemon_conf_find(&conf, "c")->words[1], "--hole=0x500000000-0xa00000000");
+	ck_assert_str_eq(vms_daemon_conf_find(&conf, "d")->words[1], "--hole=0x400000000-0x700000000");
+	ck_assert_str_eq(vms_daemon_conf_find(&conf, "d")->words[2], "--hole=0x900000000-0xa00000000");
 	vms_daemon_conf_done(&conf);
 }
 END_TEST

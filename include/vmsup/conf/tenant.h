@@ -52,6 +52,7 @@ struct vms_tenant_conf {
 	bool manual; /* is started by `vmsup start` only */
 	enum vms_on_lost on_lost;
 	bool range_auto; /* takes a slice of the pool */
+	bool shares; /* with range_auto: may map at addresses of the rest of the pool */
 	uint64_t slice; /* bytes, with range_auto; 0: as large as vmsup.conf says */
 	bool has_range; /* explicit or a slice */
 	struct vms_range range;

@@ -15,6 +15,7 @@
 #include <uthash.h>
 
 #include "vmsup/conf/tenant.h"
+#include "vmsup/host/rlimits.h"
 #include "vmsup/sup/board.h"
 #include "vmsup/sup/loop.h"
 #include "vmsup/sup/supervisor.h"
@@ -33,6 +34,7 @@ struct vms_daemon_options {
 
 struct vms_daemon {
 	struct vms_daemon_options options;
+	struct vms_rlimits given; /* for supervisors and tenants, as they were before we lifted them */
 	struct vms_daemon_conf conf; /* the last that was right */
 	struct vms_loop *loop; /* owned */
 	struct vms_tenant *tenants; /* owned, by name */
