@@ -65,8 +65,7 @@ void vms_tenant_message(struct vms_tenant *tenant, const struct vms_front_msg *m
 			tenant->status = -1;
 		tenant->has_ended = true;
 		tenant->program = 0;
-		/* What it has left behind goes, too. */
-		vms_link_tell(tenant, VMS_FRONT_KILL_TREE, 0, -1);
+		vms_tenant_end_rest(tenant);
 		break;
 	case VMS_FRONT_FAILED:
 		snprintf(tenant->failure, sizeof(tenant->failure), "%s", msg->text);

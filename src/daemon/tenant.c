@@ -32,6 +32,8 @@
 #define LOSSES_NS 60000000000LL
 /* After KILL_TREE, until the supervisor itself is killed. */
 #define KILL_MS 2000
+/* The program has ended: what its supervisor has for what is left and its reports. */
+#define REST_MS 10000
 /* Until a supervisor that does not answer yet is looked for again. */
 #define LOOK_MS 200
 /* Who has run so long is not in a loop of restarts. */
@@ -372,6 +374,13 @@ static void on_supervisor_end(void *arg, int fd, unsigned int events)
 
 /* --- its end ---------------------------------------------------------------------------------------- */
 
+void vms_tenant_end_rest(struct vms_tenant *tenant)
+{
+	vms_link_tell(tenant, VMS_FRONT_KILL_TREE, 0, -1);
+	if (tenant->state != VMS_TENANT_STOPPING)
+		start_timer(tenant, REST_MS);
+}
+
 bool vms_tenant_waited(struct vms_tenant *tenant, pid_t pid, int status)
 {
 	if (pid != tenant->program || !pid)
@@ -379,8 +388,8 @@ bool vms_tenant_waited(struct vms_tenant *tenant, pid_t pid, int status)
 	tenant->status = status;
 	tenant->has_ended = true;
 	tenant->program = 0;
-	/* What it has left behind goes; its supervisor may have come too late to hear of its end. */
-	vms_link_tell(tenant, VMS_FRONT_KILL_TREE, 0, -1);
+	/* Its supervisor may have come too late to hear of its end. */
+	vms_tenant_end_rest(tenant);
 	/* Held, it has nobody else to tell. */
 	if (tenant->state == VMS_TENANT_HELD) {
 		kill_tree(tenant);
@@ -432,19 +441,20 @@ static void on_timer(void *arg, int fd, unsigned int events)
 		vms_ignore(vms_tenant_start(tenant, &err));
 		return;
 	}
-	if (tenant->state != VMS_TENANT_STOPPING)
+	if (tenant->state != VMS_TENANT_STOPPING && !tenant->has_ended)
 		return;
-	if (!tenant->is_killed) {
+	if (!tenant->is_killed && !tenant->has_ended) {
 		tenant->is_killed = true;
 		if (!vms_link_tell(tenant, VMS_FRONT_KILL_TREE, 0, -1))
 			kill_tree(tenant);
 		start_timer(tenant, KILL_MS);
 		return;
 	}
-	/* It does not even do that. */
+	/* It does not even do that; or, after an adoption without a cgroup, it does not know of what is left. */
 	kill_tree(tenant);
+	if (!tenant->has_ended)
+		tenant->status = W_EXITCODE(0, SIGKILL);
 	tenant->has_ended = true;
-	tenant->status = W_EXITCODE(0, SIGKILL);
 	if (tenant->supervisor)
 		kill(tenant->supervisor, SIGKILL);
 	else

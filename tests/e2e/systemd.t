@@ -124,7 +124,7 @@ def ready():
         ok("systemctl", "reload", "vmsupd")
         running("three")
         write("/etc/vmsup/tenants.d/four.conf", "command: [sleep\nuser: 5 5\n")
-        run("systemctl", "reload", "vmsupd")
+        t.require(run("systemctl", "reload", "vmsupd").returncode != 0, "a reload of what is wrong succeeds")
         until(lambda: "four.conf:" in journal("vmsupd"), "the file and line in the journal")
         t.require(set(tenants()) == {"one", "two", "three"} and of("one")["pid"] == was["pid"], "%r" % tenants())
         t.require(show("ActiveState") == "active", "it is not active")
@@ -151,6 +151,25 @@ def survives():
             os.kill(was[n]["pid"], 0)
         ok("systemctl", "start", "vmsupd")
         t.require({n: running(n)["pid"] for n in was} == {n: was[n]["pid"] for n in was}, "stopped and started")
+
+
+@s.case
+def shut_down():
+    """what a shutdown stops first stops all tenants, each by its signal; they have the limits of any service, not those of vmsupd"""
+    says = "command: [sh, -c, 'trap \"echo asked; exit 0\" USR1; echo ready; while :; do sleep 0.2; done']\nstop-signal: USR1\nuser: daemon\n"
+    with host(one=says, two=says):
+        lines = lambda: run("journalctl", "-b", "-o", "cat", "-t", "vmsup-one", "-t", "vmsup-two").stdout.split()
+        pid = running("one")["pid"]
+        running("two")
+        until(lambda: lines().count("ready") >= 2, "both are ready")
+        limits = read("/proc/%d/limits" % pid)
+        t.require("Max open files            1024 " in limits and "Max locked memory         unlimited" not in limits, limits)
+        t.require(int([x for x in read("/proc/%s/limits" % show("MainPID")).splitlines() if "open files" in x][0].split()[3]) > 100000, "vmsupd's")
+        t.require(show("ActiveState", "vmsup-tenants") == "active", "it waits for no shutdown")
+        t.require("vmsup-tenants.service" in ok("systemctl", "show", "-P", "Before", "vmsupd"), "their order")
+        t.require("shutdown.target" in show("Conflicts", "vmsup-tenants"), "it is not stopped at a shutdown")
+        ok("systemctl", "stop", "vmsup-tenants")
+        t.require(all(x["state"] == "stopped" for x in tenants().values()) and lines().count("asked") == 2, "%r %r" % (tenants(), lines()))
 
 
 @s.case

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -229,22 +230,28 @@ def own_events():
 
 
 @s.case
-def dies_with_its_supervisor():
+def dies_with_its_supervisor(conf="", rounds=12):
     """a program and its supervisor that are killed at once, in either order: it is seen, what is left goes, and it is started again"""
     left = "command: [sh, -c, 'setsid sleep 5555 & exec sleep 5556']\nrestart: always\nrestart-delay: 10ms\nrestart-delay-max: 10ms\n"
-    with Daemon("", one=left) as d:
-        for i in range(12):
+    with Daemon(conf, one=left) as d:
+        for i in range(rounds):
             now = d.wait_state("one", "running")
             first, then = ("pid", "supervisor") if i % 2 else ("supervisor", "pid")
             kill_quietly(now[first])
             time.sleep(i / 2000)
             kill_quietly(now[then])
             d.until(lambda: d.of("one")["pid"] not in (None, now["pid"]), "it runs again (%d)" % i)
-            if CGROUPS:
+            if CGROUPS and not conf:
                 sleepers = lambda: [p for p in map(int, filter(str.isdigit, os.listdir("/proc")))
                                     if t.read_text("/proc/%d/cmdline" % p, "") == "sleep\x005555\0" and
                                     d.of("one")["cgroup"] and "vmsup-one" in t.read_text("/proc/%d/cgroup" % p, "")]
                 d.until(lambda: len(sleepers()) <= 1, "what was left is gone (%d)" % i)
+
+
+@s.case
+def dies_without_cgroup():
+    """the same where there is no cgroup: what was left is not found, and does not keep the tenant from being started again"""
+    dies_with_its_supervisor("cgroup-root: /proc/none\n", 3)
 
 
 @s.case
@@ -414,6 +421,25 @@ def asked_while_replaced():
         d.stop()
         left = [x for x in os.listdir(t.place.top + "/vmsup")]
         t.require(not left, "left behind: %r" % left)
+
+
+@s.case
+def all_at_once():
+    """stop --all stops all at the same time, and --json says what has become of them; top --json measures; a tenant has vmsupd's own limits"""
+    slow = "command: [sh, -c, 'trap \"sleep 1.5; exit 0\" TERM; while :; do sleep 0.1; done']\n"
+    with Daemon("", **{"s%d" % i: slow for i in range(4)}, limits="command: [sh, -c, 'ulimit -n; exec sleep 1000']\n") as d:
+        for name in d.tenants():
+            d.wait_state(name, "running")
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        d.until(lambda: re.search(r"^%d$" % soft, d.text(), re.M), "the limit of open files")
+        rows = json.loads(d.ok("top", "--json"))["tenants"]
+        t.require({x["name"] for x in rows} == set(d.tenants()) and all(x["calls_per_second"] >= 0 for x in rows), "%r" % rows)
+        began = time.monotonic()
+        states = json.loads(d.ok("stop", "--all", "--json"))["tenants"]
+        t.require(len(states) == 5 and all(x["state"] == "stopped" for x in states), "%r" % states)
+        t.require(time.monotonic() - began < 5, "one after the other")
+        d.refused("stop", "--all", "s1", says="--all takes no tenant", status=2)
+        d.refused("status", "--all", says="unknown option", status=2)
 
 
 @s.case

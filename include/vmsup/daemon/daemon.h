@@ -128,6 +128,8 @@ bool vms_tenant_is_up(const struct vms_tenant *tenant);
 void vms_tenant_resume(struct vms_tenant *tenant, pid_t supervisor, int link, int listener, int start, int board);
 /** Its supervisor is started over the tree that is there. */
 void vms_tenant_adopt(struct vms_tenant *tenant);
+/** The program has ended: what it has left behind goes, and then its supervisor. */
+void vms_tenant_end_rest(struct vms_tenant *tenant);
 /** The child @pid has been waited for: true when it was of this tenant. */
 bool vms_tenant_waited(struct vms_tenant *tenant, pid_t pid, int status);
 const char *vms_tenant_state_name(enum vms_tenant_state state);
