@@ -147,29 +147,6 @@ static int save_key(const struct vms_daemon *daemon, const char *name, const cha
 	return r;
 }
 
-/* What a file says now, to be written back. NULL: it is not there, or no memory. */
-static char *remember(const char *path)
-{
-	vms_autofd fd = open(path, O_RDONLY | O_CLOEXEC);
-	char text[16384];
-	ssize_t n = fd < 0 ? -1 : vms_fd_read_all(fd, text, sizeof(text) - 1);
-
-	return n < 0 ? NULL : strndup(text, (size_t)n);
-}
-
-static void write_back(const char *path, const char *text)
-{
-	vms_autofd fd = -1;
-
-	if (!text) {
-		(void)unlink(path);
-		return;
-	}
-	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-	if (fd >= 0)
-		vms_ignore(vms_fd_write_all(fd, text, strlen(text)));
-}
-
 /* A key and what it is to be, for save. */
 struct saved_key {
 	char name[32];
@@ -183,11 +160,18 @@ struct saved_key {
 static int save(struct vms_daemon *daemon, const char *name, const struct saved_key *keys, size_t nr, struct vms_err *err)
 {
 	struct vms_err why = VMS_ERR_INIT;
-	char path[4096], *old;
+	char path[4096], old[4160];
+	bool was_there, was_missing;
 	int r = 0;
 
 	snprintf(path, sizeof(path), "%s/overrides/%s.conf", daemon->options.state, name);
-	old = remember(path);
+	snprintf(old, sizeof(old), "%s.old", path);
+	(void)unlink(old);
+	/* save_key puts another file in its place. */
+	was_there = link(path, old) == 0;
+	was_missing = !was_there && errno == ENOENT;
+	if (!was_there && !was_missing)
+		r = -errno;
 	for (size_t i = 0; r == 0 && i < nr; i++)
 		r = save_key(daemon, name, keys[i].name, keys[i].value);
 	if (r < 0) {
@@ -197,9 +181,11 @@ static int save(struct vms_daemon *daemon, const char *name, const struct saved_
 		if (r < 0)
 			vms_ignore(vms_err_set(err, r, "this cannot be saved as long as the configuration would be wrong: %.400s", why.text));
 	}
-	if (r < 0)
-		write_back(path, old);
-	free(old);
+	if (r < 0 && was_there)
+		(void)rename(old, path);
+	else if (r < 0 && was_missing)
+		(void)unlink(path);
+	(void)unlink(old);
 	return r;
 }
 

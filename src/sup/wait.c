@@ -65,16 +65,23 @@ bool vms_wait_wakes_front(struct vms_sup *sup)
 	return true;
 }
 
+/* Never later than was asked for before. */
 static void look_in(struct vms_sup *sup, long ns)
 {
 	const struct itimerspec tick = { .it_value = { .tv_nsec = ns } };
+	const long long by = vms_now_ns() + ns;
 
-	if (timerfd_settime(sup->look_timer, 0, &tick, NULL) == 0)
-		sup->look_armed = true;
+	if (sup->look_armed && sup->look_by <= by)
+		return;
+	if (timerfd_settime(sup->look_timer, 0, &tick, NULL) < 0)
+		return;
+	sup->look_armed = true;
+	sup->look_by = by;
 }
 
 void vms_wait_soon(struct vms_sup *sup)
 {
+	/* Often called; what it asks for is never earlier. */
 	if (!sup->look_armed)
 		look_in(sup, LOOK_NS);
 }
@@ -117,10 +124,11 @@ static void watch_group_stop(struct vms_sup *sup, struct vms_tracee *tracee, int
 		return;
 	tracee->is_stopped = stop == VMS_STOP_GROUP;
 	if (tracee->is_stopped && is_main) {
-		/* It may be the stop that was told before it was seized, or by another thread. */
-		if (!sup->main_stopped)
+		/* Else it is the stop that was told before it was seized, or by another thread. */
+		if (!sup->main_stopped) {
 			main_stops(sup, WSTOPSIG(status));
-		sup->stop_is_known = true;
+			sup->stop_is_known = true;
+		}
 	} else if (is_main && sup->main_stopped) {
 		main_continues(sup);
 	}

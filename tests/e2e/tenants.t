@@ -168,6 +168,15 @@ def saved_or_told():
         d.wait_state("one", "running")
         got = json.loads(d.ok("limit", "one", "--json"))["tree_limits"]
         t.require(got == {"commit": 3 << 30}, "%r" % got)
+        # What would make the configuration wrong leaves nothing behind.
+        was = t.read_text(d.top + "/state/overrides/one.conf")
+        d.tenant("fence", SLEEPER + "mode: fence\nstart: manual\n")
+        d.ok("reload")
+        d.refused("limit", "fence", "--max-commit", "1G", "--save", says="limits have no effect with --mode=fence")
+        d.refused("limit", "one", "--save", says="which one is to be saved")
+        d.ok("reload")
+        t.require(os.listdir(d.top + "/state/overrides") == ["one.conf"] and t.read_text(d.top + "/state/overrides/one.conf") == was,
+                  "%r" % os.listdir(d.top + "/state/overrides"))
 
 
 @s.case

@@ -161,6 +161,7 @@ struct vms_sup {
 		*look_watch;
 	long hold_tick; /* ns; of the hold timer, 0: it is not armed */
 	bool look_armed;
+	long long look_by; /* with look_armed: when */
 	struct vms_precheck_cache *precheck; /* owned; NULL until the first exec */
 	long long retried_since; /* ns; since when the call being stepped is held, 0: it is not */
 
