@@ -193,8 +193,11 @@ static int parse_with_tenant(int argc, char **argv, struct vms_run_options *opti
 	if (!words)
 		return vms_err_set(err, -ENOMEM, "out of memory");
 	words[n++] = argv[0];
-	for (size_t i = 0; i < ret_place->nr_options; i++)
-		words[n++] = ret_place->options[i];
+	for (size_t i = 0; i < ret_place->nr_options; i++) {
+		/* These files are the tenant's, which may be writing to them. */
+		if (strncmp(ret_place->options[i], "--trace", 7) != 0 && strncmp(ret_place->options[i], "--stats", 7) != 0)
+			words[n++] = ret_place->options[i];
+	}
 	for (int i = 1; i < argc; i++)
 		words[n++] = argv[i];
 	/* The program's words are borrowed from it for the whole run. */

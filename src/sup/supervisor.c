@@ -37,12 +37,13 @@
 static int open_of_tenant(const struct vms_sup *sup, const char *path)
 {
 	struct open_how how = {
-		.flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+		.flags = O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
 		.mode = 0644,
 		.resolve = RESOLVE_NO_SYMLINKS,
 	};
 	vms_autofd fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
 	struct stat st;
+	char last;
 
 	if (fd < 0)
 		return -errno;
@@ -51,6 +52,9 @@ static int open_of_tenant(const struct vms_sup *sup, const char *path)
 	if (!(S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_uid == geteuid()) && !S_ISCHR(st.st_mode))
 		return -EPERM;
 	if (S_ISREG(st.st_mode) && !sup->is_successor && ftruncate(fd, 0) < 0)
+		return -errno;
+	/* It may have died in the middle of a line. */
+	if (S_ISREG(st.st_mode) && sup->is_successor && pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n' && write(fd, "\n", 1) < 0)
 		return -errno;
 	return vms_fd_steal(&fd);
 }
@@ -81,6 +85,19 @@ static int open_output(const struct vms_sup *sup, const char *path, FILE **ret_f
 		return vms_err_set(err, -errno, "%s cannot be written: %s", path, strerror(errno));
 	vms_fd_steal(&fd);
 	*ret_file = file;
+	return 0;
+}
+
+/* A program that runs already is not to end for it. */
+static int open_report(const struct vms_sup *sup, bool *is_wanted, const char *path, FILE **ret_file, struct vms_err *err)
+{
+	int r = *is_wanted ? open_output(sup, path, ret_file, err) : 0;
+
+	if (r == 0 || !sup->is_successor)
+		return r;
+	vms_log("%s; it is left out from now on", err->text);
+	err->text[0] = '\0';
+	*is_wanted = false;
 	return 0;
 }
 
@@ -398,10 +415,10 @@ static int start(struct vms_sup *sup, const struct vms_rlimits *given, struct vm
 		return r;
 	vms_machine_learn(&sup->machine);
 	r = vms_configure_check(sup, err);
-	if (r == 0 && sup->options.stats)
-		r = open_output(sup, sup->options.stats_file, &sup->stats_file, err);
-	if (r == 0 && sup->options.trace)
-		r = open_output(sup, sup->options.trace_file, &sup->trace, err);
+	if (r == 0)
+		r = open_report(sup, &sup->options.stats, sup->options.stats_file, &sup->stats_file, err);
+	if (r == 0)
+		r = open_report(sup, &sup->options.trace, sup->options.trace_file, &sup->trace, err);
 	if (r < 0)
 		return r;
 	r = sup->is_successor ? 0 : vms_cookie_draw(&sup->cookie);

@@ -414,6 +414,36 @@ def share_pointers():
 
 
 @s.case
+def traces():
+    """a trace goes on when the supervisor is replaced, is not written through a link, and no loss of the file ends a tenant"""
+    folder = tempfile.mkdtemp(dir=t.place.top)
+    path = folder + "/trace"
+    text = "command: [sh, -c, 'while :; do /bin/true; sleep 0.02; done']\nuser: nobody\ntrace: %s\n" % path
+    with Daemon("", one=text) as d:
+        was = d.wait_state("one", "running")
+        lines = lambda: t.read_text(path, "").splitlines()
+        d.until(lambda: len(lines()) > 200, "it is traced")
+        before = len(lines())
+        d.kill_supervisor("one")
+        d.until(lambda: len(lines()) > before + 100, "it goes on")
+        starts = [i for i, x in enumerate(lines()) if x.startswith('{"event":"start"')]
+        t.require(len(starts) == 2 and starts[0] == 0 and starts[1] >= before, "%r" % starts)
+        before = len(lines())
+        d.ok("run", "--tenant", "one", "--", "true")
+        t.require(len(lines()) >= before, "run --tenant has emptied it")
+        # What stands there now, root must not write to.
+        os.rename(path, folder + "/away")
+        with open(folder + "/precious", "w") as f:
+            f.write("precious")
+        os.symlink("precious", path)
+        d.kill_supervisor("one")
+        d.until(lambda: "it is left out from now on" in d.text(), "it is said")
+        t.require(d.of("one")["pid"] == was["pid"] and t.read_text(folder + "/precious") == "precious", d.text())
+        d.ok("stop", "one")
+        d.refused("start", "one", says="symbolic link")
+
+
+@s.case
 def asked_while_replaced():
     """what is asked of a supervisor that is just being replaced, the next one answers; ps still shows the processes; no socket is left"""
     with Daemon("", env={"XDG_RUNTIME_DIR": t.place.top}, one="command: [sh, -c, 'sleep 77 & wait']\n") as d:
