@@ -413,6 +413,8 @@ static int check_options(struct vms_tenant_conf *conf, struct vms_err *err)
 	}
 	if (r == 0 && draft.options.mode == VMS_MODE_FENCE && vms_limits_any(&draft.options.tree_limits))
 		r = vms_err_set(err, -EINVAL, "limits need mode: supervise");
+	if (r == 0 && conf->shares && draft.options.mode == VMS_MODE_FENCE)
+		r = vms_err_set(err, -EINVAL, "share: yes needs mode: supervise");
 	if (r == 0)
 		r = check_file("trace", draft.options.trace_file, err);
 	if (r == 0)

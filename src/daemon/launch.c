@@ -145,7 +145,6 @@ __attribute__((noreturn)) static void become_supervisor(const struct vms_tenant 
 	sigset_t none;
 
 	vms_cgroup_enter(tenant->daemon);
-	vms_rlimits_give(&tenant->daemon->given);
 	if (stream >= 0 && (dup2(stream, STDOUT_FILENO) < 0 || dup2(stream, STDERR_FILENO) < 0))
 		_exit(125);
 	/* First out of the way of the numbers that they shall have. */
@@ -160,6 +159,8 @@ __attribute__((noreturn)) static void become_supervisor(const struct vms_tenant 
 		signal(sig, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* Not before: ours have higher numbers than these may allow. */
+	vms_rlimits_give(&tenant->daemon->given);
 	execv(SELF, argv);
 	_exit(125);
 }

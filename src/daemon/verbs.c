@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <config.h>
@@ -113,6 +114,18 @@ static int do_reload(struct vms_client *client, struct vms_tenant *tenant, const
 
 /* --- what stays over a restart ----------------------------------------------------------------------- */
 
+/* A regular file, or NULL: nobody is waited for. */
+static FILE *open_saved(const char *path)
+{
+	vms_autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	FILE *file = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? fdopen(fd, "r") : NULL;
+
+	if (file)
+		(void)vms_fd_steal(&fd);
+	return file;
+}
+
 /* overrides/NAME.conf with @key as @value; a NULL value takes it out. 0 or -errno. */
 static int save_key(const struct vms_daemon *daemon, const char *name, const char *key, const char *value)
 {
@@ -125,7 +138,7 @@ static int save_key(const struct vms_daemon *daemon, const char *name, const cha
 	new = fopen(new_path, "we");
 	if (!new)
 		return -errno;
-	old = fopen(path, "re");
+	old = open_saved(path);
 	if (!old)
 		fputs("# Written by vmsup enable, disable and limit --save.\n", new);
 	while (old && fgets(line, sizeof(line), old)) {

@@ -463,6 +463,22 @@ def asked_while_replaced():
 
 
 @s.case
+def many_descriptors():
+    """vmsupd has more descriptors than its tenants may: they are started all the same, and survive their supervisors"""
+    d = Daemon("", **{"m%d" % i: SLEEPER for i in range(24)})
+    d.preexec = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    with d:
+        for name in d.tenants():
+            d.wait_state(name, "running")
+        was = d.of("m7")
+        d.kill_supervisor("m7")
+        t.require(d.of("m7")["pid"] == was["pid"], d.text())
+        t.require(len(os.listdir("/proc/%d/fd" % d.proc.pid)) > 100, "it has few descriptors")
+        t.require(re.search(r"open files +64 ", t.read_text("/proc/%d/limits" % was["pid"])), "the tenant's limit")
+        d.ok("stop", "--all")
+
+
+@s.case
 def all_at_once():
     """stop --all stops all at the same time, and --json says what has become of them; top --json measures; a tenant has vmsupd's own limits"""
     slow = "command: [sh, -c, 'trap \"sleep 1.5; exit 0\" TERM; while :; do sleep 0.1; done']\n"

@@ -210,6 +210,7 @@ static const char *const wrong[][3] = {
 	{ "vmsup.conf", "pool: 200T-201T\n", "the pool ends at" },
 	{ "tenants.d/one.conf", "command: [a]\nshare: yes\n", "needs range: auto" },
 	{ "tenants.d/one.conf", "command: [a]\nshare: maybe\n", "share" },
+	{ "tenants.d/one.conf", "command: [a]\nrange: auto\nmode: fence\nshare: yes\n", "needs mode: supervise" },
 	{ "tenants.d/one.conf", "command: [a]\nuser: no-such-user\n", "there is no user 'no-such-user'" },
 	{ "tenants.d/one.conf", "command: [a]\nenvironment: {A: b, A: c}\n", "given a second time" },
 	{ "tenants.d/one.conf", "command: [a]\nenvironment: {1A: b}\n", "can be no name of a variable" },
