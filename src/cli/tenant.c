@@ -245,13 +245,26 @@ static void show_reload(const json_t *result)
 
 static int reload_run(int argc, char **argv)
 {
+	struct vms_err err = VMS_ERR_INIT;
 	struct words words;
+	json_t *result;
 
-	if (parse(argc, argv, vms_verb_reload.options, &words) == 0 && words.nr) {
-		vms_log("reload: it reads the whole configuration and takes no tenant; vmsup restart NAME begins one anew");
+	if (parse(argc, argv, vms_verb_reload.options, &words) < 0)
 		return VMS_EXIT_USAGE;
-	}
-	return show(argc, argv, &vms_verb_reload, false, show_reload);
+	if (words.help || words.nr != 1)
+		return show(argc, argv, &vms_verb_reload, false, show_reload);
+	/* Its file is read with all others; then what has become of it. */
+	if (vms_daemon_question("reload", NULL, &result, &err) < 0)
+		return say(&err);
+	json_decref(result);
+	if (vms_daemon_question("status", words.names[0], &result, &err) < 0)
+		return say(&err);
+	if (words.json)
+		(void)vms_show_json(stdout, result);
+	else
+		show_status(result);
+	json_decref(result);
+	return finish_output();
 }
 
 /* --- start, stop... ------------------------------------------------------------------------------------- */
@@ -575,11 +588,11 @@ VERB(disable, "have tenants started by hand only", act_options,
      "  --json      print what has become of them as one JSON object\n"
      "  -h, --help  print this and exit\n");
 VERB(reload, "have vmsupd read its configuration again", vms_verb_json_options,
-     "Usage: vmsup reload [--json]\n"
+     "Usage: vmsup reload [--json] [TENANT]\n"
      "\n"
      "Have vmsupd read its configuration again. New tenants are started, those that are gone are\n"
      "stopped; the others take what has changed at their next start. When a file is wrong the\n"
-     "old configuration stays, and what is wrong is told.\n"
+     "old configuration stays, and what is wrong is told. With a TENANT it is shown afterwards.\n"
      "\n"
      "  --json      print one JSON object\n"
      "  -h, --help  print this and exit\n");

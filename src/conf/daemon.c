@@ -167,7 +167,7 @@ static int add_tenant(const char *folder, const char *saved_folder, const char *
 	snprintf(saved, sizeof(saved), "%s/%s", saved_folder ? saved_folder : "", file);
 	snprintf(name, sizeof(name), "%.*s", (int)(strlen(file) - strlen(SUFFIX)), file);
 	if (strlen(file) - strlen(SUFFIX) > VMS_TENANT_NAME_MAX || !vms_tenant_name_is_right(name))
-		r = vms_err_set(&why, -EINVAL, "%.200s: a tenant's name has up to %d letters, digits, . _ and -, and begins with a letter or "
+		r = vms_err_set(&why, -EINVAL, "%.200s: a tenant's name has up to %d letters, digits, . _ and -, not only digits, and begins with a letter or "
 				"digit: rename the file", path, VMS_TENANT_NAME_MAX);
 	if (r == 0)
 		r = vms_tenant_conf_load_with(path, defaults, saved_folder ? saved : NULL, &mine, &conf->tenants[conf->nr_tenants],

@@ -246,6 +246,7 @@ def reloads():
         was = d.wait_state("one", "running")
         d.tenant("two", "command: [sleep, '1000']\nrestrat: always\n")
         d.refused("reload", says="two.conf:2: unknown key 'restrat'; did you mean restart?")
+        d.refused("reload", "two", says="two.conf:2: unknown key")
         t.require(d.of("one")["pid"] == was["pid"] and "two" not in d.tenants(), "%r" % d.tenants())
         d.tenant("two", SLEEPER)
         t.require("2 tenants" in d.ok("reload"), "reload")
