@@ -257,14 +257,7 @@ static int reload_run(int argc, char **argv)
 	if (vms_daemon_question("reload", NULL, &result, &err) < 0)
 		return say(&err);
 	json_decref(result);
-	if (vms_daemon_question("status", words.names[0], &result, &err) < 0)
-		return say(&err);
-	if (words.json)
-		(void)vms_show_json(stdout, result);
-	else
-		show_status(result);
-	json_decref(result);
-	return finish_output();
+	return show(argc, argv, &vms_verb_status, true, show_status);
 }
 
 /* --- start, stop... ------------------------------------------------------------------------------------- */

@@ -194,8 +194,8 @@ static bool has_too_many(const struct vms_client *client)
 	return client->right != VMS_RIGHT_ALL && nr >= VMS_SERVER_RELAYS_OF_ONE;
 }
 
-int vms_relay_start(struct vms_client *client, const struct vms_tenant *tenant, char *ask, size_t len, int (*on_success)(void *arg, struct vms_err *err),
-		    void *arg, struct vms_err *err)
+int vms_relay_start(struct vms_client *client, const struct vms_tenant *tenant, char *ask, size_t len,
+		    int (*on_success)(void *arg, struct vms_err *err), void *arg, struct vms_err *err)
 {
 	const struct itimerspec often = { .it_value.tv_nsec = TICK_NS, .it_interval.tv_nsec = TICK_NS };
 	struct vms_loop *loop = client->server->daemon->loop;

@@ -124,12 +124,22 @@ static bool is_6_6(void)
 	return syscall(SYS_fchmodat2, -1, NULL, 0, 0) < 0 && errno != ENOSYS;
 }
 
+static vms_addr_t user_end(void)
+{
+	return has_57_bits() ? USER_END_56 : USER_END_47;
+}
+
+static vms_addr_t mmap_min_addr(void)
+{
+	return (vms_addr_t)read_number("/proc/sys/vm/mmap_min_addr", 65536);
+}
+
 void vms_machine_learn(struct vms_machine *ret_machine)
 {
 	struct vms_machine m = { 0 };
 
-	m.user = (struct vms_range){ 0, has_57_bits() ? USER_END_56 : USER_END_47 };
-	m.rules.mmap_min_addr = read_number("/proc/sys/vm/mmap_min_addr", 65536);
+	m.user = (struct vms_range){ 0, user_end() };
+	m.rules.mmap_min_addr = mmap_min_addr();
 	m.rules.hint_min = hint_min(m.rules.mmap_min_addr);
 	m.rules.guard = guard_gap();
 	m.rules.thp_anon_any = is_huge_aligned((size_t)(2 * VMS_HUGE_SIZE + VMS_PAGE_SIZE));
@@ -151,8 +161,7 @@ void vms_machine_learn(struct vms_machine *ret_machine)
 
 struct vms_range vms_machine_addresses(void)
 {
-	return (struct vms_range){ vms_page_up((vms_addr_t)read_number("/proc/sys/vm/mmap_min_addr", 65536)),
-				   has_57_bits() ? USER_END_56 : USER_END_47 };
+	return (struct vms_range){ vms_page_up(mmap_min_addr()), user_end() };
 }
 
 /* arch/x86/mm/mmap.c mmap_base (6.18) */

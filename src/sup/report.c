@@ -175,8 +175,8 @@ int vms_report_ps(struct vms_sup *sup, json_t **ret)
 	for (p = sup->tasks.processes; sup->is_successor && p; p = p->hh.next)
 		vms_ignore(list_process(p->pid, &listing));
 	*ret = json_pack("{s:i, s:i, s:s?, s:o, s:s, s:o, s:o, s:o, s:o}", "supervisor", (int)getpid(), "uid", (int)getuid(),
-			 "tenant", sup->board ? sup->tenancy.name : NULL, "range", range_json(sup), "mode", mode_name(sup), "command", command, "processes",
-			 listing.processes, "tree", usage_json(&sup->tasks.total), "tree_limits",
+			 "tenant", sup->board ? sup->tenancy.name : NULL, "range", range_json(sup), "mode", mode_name(sup), "command", command,
+			 "processes", listing.processes, "tree", usage_json(&sup->tasks.total), "tree_limits",
 			 vms_msg_limits(&sup->tasks.tree_limits));
 	return *ret ? 0 : -ENOMEM;
 }

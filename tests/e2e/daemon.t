@@ -250,6 +250,7 @@ def reloads():
         t.require(d.of("one")["pid"] == was["pid"] and "two" not in d.tenants(), "%r" % d.tenants())
         d.tenant("two", SLEEPER)
         t.require("2 tenants" in d.ok("reload"), "reload")
+        t.require([x["name"] for x in json.loads(d.ok("reload", "--json", "two"))["tenants"]] == ["two"], "reload of one")
         d.wait_state("two", "running")
         os.unlink(d.etc + "/tenants.d/one.conf")
         d.proc.send_signal(signal.SIGHUP)

@@ -78,11 +78,12 @@ struct vms_slice {
 
 /**
  * Read @folder/vmsup.conf and @folder/defaults.conf (which may be missing) and @folder/tenants.d, then what was saved in @saved (may be
- * NULL). Ranges and the pool have to lie in @addresses, those of this machine's programs. @tell as for vms_config_load; its in_profile and keys are not looked at. Tenants in @kept that still ask for a slice of that size get it.
- * 0, -EINVAL with the first sentence, or another negative errno with one.
+ * NULL). Ranges and the pool have to lie in @addresses, those of this machine's programs. @tell as for vms_config_load; its in_profile
+ * and keys are not looked at. Tenants in @kept that still ask for a slice of that size get it. 0, -EINVAL with the first sentence, or another negative errno with one.
  */
 VMS_MUST_CHECK int vms_daemon_conf_load(const char *folder, const char *saved, const struct vms_range *addresses,
-					const struct vms_slice *kept, size_t nr_kept, const struct vms_config_tell *tell, struct vms_daemon_conf *ret_conf, struct vms_err *err);
+					const struct vms_slice *kept, size_t nr_kept, const struct vms_config_tell *tell,
+					struct vms_daemon_conf *ret_conf, struct vms_err *err);
 void vms_daemon_conf_done(struct vms_daemon_conf *conf);
 /** Read the file @path of a tenant alone, its slice not resolved. Errors as above. */
 VMS_MUST_CHECK int vms_tenant_conf_load(const char *path, const struct vms_config_tell *tell, struct vms_tenant_conf *ret_conf,

@@ -66,8 +66,9 @@ void vms_client_drop(struct vms_client *client);
 VMS_MUST_CHECK int vms_verb_do(struct vms_client *client, const json_t *ask, json_t **ret_result, struct vms_err *err);
 
 /**
- * relay.c: ask the supervisor of @tenant, or the one that replaces it, the line @ask, with its newline (taken), and give @client its answer. When that is a success @on_success
- * (may be NULL) is called before, with @arg (taken, by free); should it fail, its sentence is the answer. 1, or -errno with a sentence.
+ * relay.c: ask the supervisor of @tenant, or the one that replaces it, the line @ask, with its newline (taken), and give @client its
+ * answer. When that is a success @on_success (may be NULL) is called before, with @arg (taken, by free); should it fail, its sentence
+ * is the answer. 1, or -errno with a sentence.
  */
 VMS_MUST_CHECK int vms_relay_start(struct vms_client *client, const struct vms_tenant *tenant, char *ask, size_t len,
 				   int (*on_success)(void *arg, struct vms_err *err), void *arg, struct vms_err *err);
